@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"pkg/pages":           {},
 	"pkg/jsonsize":        {},
 	"pkg/text":            {},
+	"pkg/turns":           {},
 	"pkg/version":         {},
 
 	// What artifacts are, in pods and outside.
@@ -64,7 +65,7 @@ var mayImport = map[string][]string{
 	"pkg/notary/claim":   {},
 	"pkg/notary": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/fairshare", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/memory", "pkg/notary/budget", "pkg/notary/claim", "pkg/notary/keyring",
-		"pkg/pages", "pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text",
+		"pkg/pages", "pkg/pin", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/turns",
 	},
 	"pkg/tuf":             {},
 	"pkg/tuf/keeper":      {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/text", "pkg/tuf", "pkg/verify"},
@@ -72,7 +73,7 @@ var mayImport = map[string][]string{
 	"pkg/seal/early":      {"pkg/seal", "pkg/tlog"},
 	"pkg/notary/logwatch": {"pkg/api/v1alpha1", "pkg/cluster", "pkg/reason", "pkg/seal", "pkg/text", "pkg/tlog"},
 	"pkg/notary/workflow": {
-		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/memory", "pkg/notary/claim", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text",
+		"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/artifact", "pkg/memory", "pkg/notary/claim", "pkg/notary/keyring", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/text", "pkg/turns",
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
@@ -92,7 +93,7 @@ var mayImport = map[string][]string{
 
 	// What became of a whole workflow, told.
 	"pkg/monitor":            {"pkg/api/v1alpha1", "pkg/argo/nodes", "pkg/reason", "pkg/text"},
-	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/jsonsize", "pkg/monitor", "pkg/text"},
+	"pkg/monitor/controller": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/argo/nodes", "pkg/argo/stored", "pkg/jsonsize", "pkg/monitor", "pkg/text", "pkg/turns"},
 
 	// Which records may go, and who removes them.
 	"pkg/archive":              {"pkg/reason"},
@@ -126,7 +127,7 @@ var mayImport = map[string][]string{
 	},
 
 	"pkg/sentinel/access":            {"pkg/api/v1alpha1", "pkg/argo/layout"},
-	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text"},
+	"pkg/sentinel/access/controller": {"pkg/api/v1alpha1", "pkg/sentinel/access", "pkg/text", "pkg/turns"},
 	"pkg/sentinel/audit":             {"pkg/api/v1alpha1", "pkg/sentinel/access"},
 
 	"pkg/program": {"pkg/connections", "pkg/reason"},

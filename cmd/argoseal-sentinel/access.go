@@ -36,7 +36,9 @@ func keepAccess(ctx context.Context, o program.Beside) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := o.Manager(ctx, config, o.Options(scheme, "argoseal-sentinel-access"))
+	options := o.Options(scheme, "argoseal-sentinel-access")
+	options.Cache.ByObject = accesscontroller.Caches()
+	mgr, err := o.Manager(ctx, config, options)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package notary
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/argoseal/argoseal/pkg/turns"
 )
 
 // Bounds of the wait between two attempts at a pod. The upper one is what a
@@ -55,15 +56,10 @@ func (n *Notary) SetupWithManager(ctx context.Context, mgr manager.Manager, w *W
 	return c.Watch(&source{notary: n, watched: w})
 }
 
-// newQueue is a workqueue in fair order.
+// newQueue has namespaces take turns, and within one the pod that ended first comes first.
+// ended is when a pod ended, as a number that grows; turns.First where nobody knows.
 func newQueue(name string, limiter workqueue.TypedRateLimiter[Key], ended func(Key) int64) workqueue.TypedRateLimitingInterface[Key] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[Key]{
-		Name: name,
-		DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[Key]{
-			Name:  name,
-			Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[Key]{Name: name, Queue: newFair(ended)}),
-		}),
-	})
+	return turns.New(name, limiter, func(k Key) string { return k.Namespace }, ended)
 }
 
 // source puts what the informers tell into the queue.
@@ -188,82 +184,4 @@ func (s *source) deleted(queue workqueue.TypedRateLimitingInterface[Key], o any)
 
 func (n *Notary) wants(r *recordNote, initial bool) bool {
 	return !r.final && (initial || r.holder != n.Holder)
-}
-
-// fair is the order in which pods get their turn: namespaces take turns, and within
-// a namespace the pod that ended first comes first. A workqueue orders by it, keeps
-// each pod once, and guards all this by its own lock.
-type fair struct {
-	// ended is when a pod ended, as a number that grows; 0 where nobody knows, and then
-	// it comes first.
-	ended func(Key) int64
-	// waiting has those of each namespace, turns the namespaces that have some.
-	waiting map[string]*inLine
-	turns   []string
-	n       int
-}
-
-// inLine is those of one namespace, a heap by their end.
-type inLine []queued
-
-type queued struct {
-	key   Key
-	ended int64
-}
-
-var _ workqueue.Queue[Key] = (*fair)(nil)
-
-func newFair(ended func(Key) int64) *fair { return &fair{ended: ended, waiting: map[string]*inLine{}} }
-
-// Touch implements workqueue.Queue: the place of a pod does not change.
-func (f *fair) Touch(Key) {}
-
-// Push implements workqueue.Queue.
-func (f *fair) Push(key Key) {
-	l, there := f.waiting[key.Namespace]
-	if !there {
-		l = &inLine{}
-		f.waiting[key.Namespace] = l
-		f.turns = append(f.turns, key.Namespace)
-	}
-	heap.Push(l, queued{key, f.ended(key)})
-	f.n++
-}
-
-// Len implements workqueue.Queue.
-func (f *fair) Len() int { return f.n }
-
-// Pop implements workqueue.Queue; there has to be one.
-func (f *fair) Pop() Key {
-	namespace := f.turns[0]
-	f.turns = f.turns[1:]
-	l := f.waiting[namespace]
-	next := heap.Pop(l).(queued)
-	if l.Len() > 0 {
-		f.turns = append(f.turns, namespace)
-	} else {
-		delete(f.waiting, namespace)
-	}
-	f.n--
-	return next.key
-}
-
-// Len implements heap.Interface.
-func (l inLine) Len() int { return len(l) }
-
-// Less implements heap.Interface.
-func (l inLine) Less(i, j int) bool { return l[i].ended < l[j].ended }
-
-// Swap implements heap.Interface.
-func (l inLine) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
-
-// Push implements heap.Interface.
-func (l *inLine) Push(x any) { *l = append(*l, x.(queued)) }
-
-// Pop implements heap.Interface.
-func (l *inLine) Pop() any {
-	old := *l
-	last := old[len(old)-1]
-	*l = old[:len(old)-1]
-	return last
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo/layout"
+	"github.com/argoseal/argoseal/pkg/turns"
 )
 
 // WorkflowKind is how a Workflow is read: as it is stored, none of Argo's types.
@@ -114,6 +115,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager, 
 		MaxConcurrentReconciles: workers,
 		LogConstructor:          func(key *Key) logr.Logger { return logger(mgr.GetLogger(), key) },
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[Key](minBackoff, maxBackoff),
+		NewQueue:                newQueue,
 	})
 	if err != nil {
 		return fmt.Errorf("controller: %w", err)
@@ -138,6 +140,12 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager, 
 		return fmt.Errorf("watching namespaces: %w", err)
 	}
 	return nil
+}
+
+// newQueue has namespaces take turns: however often the workflows of one change, another's is
+// next but one.
+func newQueue(name string, limiter workqueue.TypedRateLimiter[Key]) workqueue.TypedRateLimitingInterface[Key] {
+	return turns.New(name, limiter, func(k Key) string { return k.Namespace }, turns.InOrder[Key])
 }
 
 // gathered enqueues what an object is about a little later, so that what follows soon

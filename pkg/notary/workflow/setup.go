@@ -17,6 +17,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/turns"
 )
 
 // workers bounds the workflows at work at a time, and with them the memory: each has the
@@ -45,6 +46,7 @@ func (a *Attestor) SetupWithManager(mgr manager.Manager) error {
 			return mgr.GetLogger().WithValues("namespace", key.Namespace, "workflowprovenance", key.Name)
 		},
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](time.Second, time.Minute),
+		NewQueue:    newQueue,
 	})
 	if err != nil {
 		return fmt.Errorf("attestor: %w", err)
@@ -57,6 +59,12 @@ func (a *Attestor) SetupWithManager(mgr manager.Manager) error {
 		return fmt.Errorf("watching workflow provenances: %w", err)
 	}
 	return nil
+}
+
+// newQueue has namespaces take turns: however many workflows of one end, another's is next but
+// one.
+func newQueue(name string, limiter workqueue.TypedRateLimiter[types.NamespacedName]) workqueue.TypedRateLimitingInterface[types.NamespacedName] {
+	return turns.New(name, limiter, func(k types.NamespacedName) string { return k.Namespace }, turns.InOrder[types.NamespacedName])
 }
 
 func digestOf(payload []byte) artifact.Digest { return artifact.DigestOfText(string(payload)) }

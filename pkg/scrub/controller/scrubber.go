@@ -34,6 +34,11 @@ const (
 	// same number of such namespaces in a row end it for all.
 	maxFailures = 5
 	maxFailing  = 5
+	// maxUnlisted is how many files of directories whose records do not list them are read for
+	// one namespace before those of others: two of the largest that are compared. Nothing says
+	// how many files were sealed, so that whoever may store there decides, and empty ones are
+	// within any size that was sealed.
+	maxUnlisted = 200_000
 )
 
 // Options say how much is compared, and when.
@@ -65,8 +70,8 @@ type Scrubber struct {
 	Metrics *Metrics
 	Clock   clock.Clock
 	Log     logr.Logger
-	// most is maxSuspects, if it is not set.
-	most int
+	// most is maxSuspects and unlisted maxUnlisted, if they are not set.
+	most, unlisted int
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
@@ -102,22 +107,38 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 	// In random order: nobody can hide behind it, and no store waits for the
 	// others.
 	rand.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] }) //nolint:gosec // nobody gains by knowing the order
-	failing := newFailures()
+	began, during := s.Clock.Now(), newDuring(cmp.Or(s.unlisted, maxUnlisted))
+	// late are those of namespaces that have had their share: they come after all others, as
+	// long as it is not time for the next pass.
+	var late []scrub.Place
 	var waiting []suspect
-	for _, p := range places {
+	for i := 0; i < len(places)+len(late); i++ {
 		if ctx.Err() != nil {
 			return r, context.Cause(ctx)
 		}
+		if i == len(places) {
+			during.rest(began.Add(s.Every))
+		}
 		if n := s.ripe(waiting); n > 0 {
-			if err := s.again(ctx, waiting[:n], failing, &r); err != nil {
+			if err := s.again(ctx, waiting[:n], during, &r); err != nil {
 				return r, err
 			}
 			waiting = slices.Clone(waiting[n:])
 		}
-		if !p.Last().Altered() && rand.Float64() >= s.Sample { //nolint:gosec // a sample, no secret
+		var p scrub.Place
+		if i < len(places) {
+			p = places[i]
+			if !p.Last().Altered() && rand.Float64() >= s.Sample { //nolint:gosec // a sample, no secret
+				continue
+			}
+		} else {
+			p = late[i-len(places)]
+		}
+		f := s.compare(ctx, p, index, during)
+		if f.Message == notYet && i < len(places) {
+			late = append(late, p)
 			continue
 		}
-		f := s.compare(ctx, p, index, failing)
 		if f.Altered() && !toldAlready(p.Last(), f) {
 			waiting = append(waiting, suspect{p.Key, p.Last().UID, s.Clock.Now()})
 			continue
@@ -126,7 +147,8 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 			return r, err
 		}
 	}
-	if err := s.again(ctx, waiting, failing, &r); err != nil {
+	during.rest(began.Add(s.Every))
+	if err := s.again(ctx, waiting, during, &r); err != nil {
 		return r, err
 	}
 	s.Metrics.passed(r.Altered, r.Unreadable == 0, s.Clock.Now())
@@ -167,7 +189,7 @@ func (s *Scrubber) ripe(waiting []suspect) int {
 
 // again looks at suspects for the second time, by the seals that there are then. It waits
 // until all have had their time.
-func (s *Scrubber) again(ctx context.Context, suspects []suspect, failing *failures, r *Report) error {
+func (s *Scrubber) again(ctx context.Context, suspects []suspect, during *during, r *Report) error {
 	if len(suspects) == 0 {
 		return nil
 	}
@@ -194,7 +216,7 @@ func (s *Scrubber) again(ctx context.Context, suspects []suspect, failing *failu
 			if !there {
 				continue // its seals are gone
 			}
-			f := s.compare(ctx, p, index, failing)
+			f := s.compare(ctx, p, index, during)
 			if f.Altered() && p.Last().UID != was.seal {
 				f = scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it is being stored anew"}
 			}
@@ -240,7 +262,7 @@ func (f *failures) note(of storeOf, err error) {
 }
 
 // compare compares one place.
-func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index, failing *failures) scrub.Finding {
+func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index, during *during) scrub.Finding {
 	l := p.Location
 	store, known := s.Stores[l.Store]
 	of := storeOf{l.Store, p.Namespace}
@@ -249,7 +271,7 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it lies in a store that is not listed"}
 	case !store.Scope.Has(p.Key):
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "the operator does not have its namespace's seals compared there"}
-	case failing.over(of):
+	case during.failing.over(of):
 		return scrub.Finding{Reason: scrub.ReasonUnreadable, Message: "its store could not be read several times in a row"}
 	}
 	c := scrub.Comparison{Place: p}
@@ -260,8 +282,18 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 			return scrub.Finding{Reason: scrub.ReasonUnreadable, Message: err.Error()}
 		}
 	}
-	f, err := c.Run(ctx, store)
-	failing.note(of, err)
+	if l.Kind != artifact.KindPrefix || len(c.Files) > 0 {
+		f, err := c.Run(ctx, store)
+		during.failing.note(of, err)
+		return f
+	}
+	if during.spent(p.Namespace, s.Clock.Now()) {
+		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: notYet}
+	}
+	read := &counted{Store: store.Store}
+	f, err := c.Run(ctx, read)
+	during.failing.note(of, err)
+	during.unlisted[p.Namespace] += read.files
 	return f
 }
 

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -29,6 +30,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/sentinel/access"
 	"github.com/argoseal/argoseal/pkg/text"
+	"github.com/argoseal/argoseal/pkg/turns"
 )
 
 // The reasons of condition Ready, and that of the event of a repair.
@@ -37,6 +39,8 @@ const (
 	reasonAudited      = "Audited"      // its grants count, and nothing is refused: spec.enforcement is Audit
 	reasonFailed       = "Failed"       // what its grants come to could not be written
 	reasonGuardedTwice = "GuardedTwice" // another SecretAccess guards one of its Secrets, too: pods need a grant of each
+	reasonTooMany      = "TooMany"      // its namespace has more SecretAccesses than count: it guards, and grants nothing
+	reasonTooLarge     = "TooLarge"     // it has more bytes than are read: it guards, and grants nothing
 	reasonRepaired     = "Repaired"     // what its grants come to was changed by others
 )
 
@@ -52,6 +56,8 @@ type Reconciler struct {
 	Clock  clock.PassiveClock
 
 	due *due
+	// most is maxAccesses, if it is not set.
+	most int
 }
 
 // SetupWithManager lets changes of SecretAccesses and of what was made for them, and
@@ -60,7 +66,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.due = newDue(r.Clock)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("secretaccess").
-		WithOptions(controller.Options{RateLimiter: r.due}).
+		WithOptions(controller.Options{
+			RateLimiter: r.due,
+			// Namespaces take turns, and within one what is due comes first: however much one
+			// namespace has to be looked at, what ends in another ends in time.
+			NewQueue: func(name string, limiter workqueue.TypedRateLimiter[ctrl.Request]) workqueue.TypedRateLimitingInterface[ctrl.Request] {
+				return turns.New(name, limiter, func(q ctrl.Request) string { return q.Namespace }, r.due.place)
+			},
+		}).
 		For(&v1alpha1.SecretAccess{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&rbacv1.Role{}).
 		Owns(&rbacv1.RoleBinding{}).
@@ -83,12 +96,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var object v1alpha1.SecretAccess
 	switch err := r.Client.Get(ctx, req.NamespacedName, &object); {
 	case apierrors.IsNotFound(err):
+		r.due.ends(req, nil)
 		return ctrl.Result{}, r.pruneOrphans(ctx, req.Namespace)
 	case err != nil:
 		return ctrl.Result{}, err
 	}
+	var all v1alpha1.SecretAccessList
+	if err := r.Client.List(ctx, &all, client.InNamespace(req.Namespace), readOnly); err != nil {
+		return ctrl.Result{}, err
+	}
+	beyond, todo := excess(&object, all.Items, cmp.Or(r.most, maxAccesses))
+	if beyond != "" {
+		object.Spec = guardOnly(object.Spec)
+	}
 	now := r.Clock.Now()
 	plan := access.PlanFor(&object, now)
+	r.due.ends(req, plan.Next)
 	if !object.DeletionTimestamp.IsZero() {
 		// What marks its Secrets goes by its owner, or as an orphan. Nothing is made any more:
 		// the garbage collector may wait until all is gone.
@@ -96,13 +119,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	// Rights go first, and go even if others cannot be given.
 	failure := errors.Join(r.prune(ctx, &object, plan), r.apply(ctx, &object, plan))
-	twice, err := r.guardedTwice(ctx, &object)
-	failure = errors.Join(failure, err)
-	failure = errors.Join(failure, r.report(ctx, &object, plan, failure, twice))
-	if failure != nil {
-		if plan.Next != nil {
-			r.due.by(req, *plan.Next)
-		}
+	ready := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: reasonInForce, ObservedGeneration: object.Generation,
+		Message: fmt.Sprintf("%d grants count, %d have expired", plan.Granted, plan.Expired),
+	}
+	switch twice := guardedTwice(&object, all.Items); {
+	case failure != nil:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reasonFailed, failure.Error()
+	case beyond != "":
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, beyond, todo
+	case len(twice) > 0:
+		ready.Status, ready.Reason = metav1.ConditionFalse, reasonGuardedTwice
+		ready.Message = "pods need a grant of every SecretAccess that guards a Secret: " + strings.Join(twice, ", ")
+	case object.Spec.Enforcement == v1alpha1.EnforcementAudit:
+		ready.Reason, ready.Message = reasonAudited, "nothing is refused, because spec.enforcement is Audit; "+ready.Message
+	}
+	if failure = errors.Join(failure, r.report(ctx, &object, plan, ready)); failure != nil {
 		return ctrl.Result{}, failure
 	}
 	again := whileRest
@@ -286,7 +318,7 @@ func (r *Reconciler) prune(ctx context.Context, a *v1alpha1.SecretAccess, plan a
 	var bindings rbacv1.RoleBindingList
 	var roles rbacv1.RoleList
 	in := client.InNamespace(a.Namespace)
-	if err := errors.Join(r.Client.List(ctx, &bindings, in), r.Client.List(ctx, &roles, in)); err != nil {
+	if err := errors.Join(r.Client.List(ctx, &bindings, in, readOnly), r.Client.List(ctx, &roles, in, readOnly)); err != nil {
 		return err
 	}
 	var failures []error
@@ -311,7 +343,7 @@ func (r *Reconciler) pruneOrphans(ctx context.Context, namespace string) error {
 	var bindings rbacv1.RoleBindingList
 	var roles rbacv1.RoleList
 	in, ours := client.InNamespace(namespace), client.MatchingLabels{access.LabelManagedBy: access.ManagedBy}
-	if err := errors.Join(r.Client.List(ctx, &accesses, in), r.Client.List(ctx, &bindings, in, ours), r.Client.List(ctx, &roles, in, ours)); err != nil {
+	if err := errors.Join(r.Client.List(ctx, &accesses, in, readOnly), r.Client.List(ctx, &bindings, in, ours, readOnly), r.Client.List(ctx, &roles, in, ours, readOnly)); err != nil {
 		return err
 	}
 	wanted := map[string]bool{}
@@ -343,6 +375,7 @@ func (r *Reconciler) pruneOrphans(ctx context.Context, namespace string) error {
 // deleted gets no new one, so those that it has are taken away after that, with the look
 // that sees it so.
 func (r *Reconciler) delete(ctx context.Context, o client.Object) error {
+	o, _ = o.DeepCopyObject().(client.Object) // the answer is read into it, and informers may keep it
 	if o.GetDeletionTimestamp().IsZero() {
 		uid := o.GetUID()
 		return client.IgnoreNotFound(r.Client.Delete(ctx, o, client.Preconditions{UID: &uid}))
@@ -354,25 +387,6 @@ func (r *Reconciler) delete(ctx context.Context, o client.Object) error {
 	return client.IgnoreNotFound(r.patch(ctx, o, map[string]any{"metadata": map[string]any{"uid": o.GetUID(), "finalizers": nil}}))
 }
 
-// guardedTwice are the Secrets that another SecretAccess guards, too: pods need a
-// grant of each, which is seldom meant.
-func (r *Reconciler) guardedTwice(ctx context.Context, a *v1alpha1.SecretAccess) ([]string, error) {
-	var others v1alpha1.SecretAccessList
-	if err := r.Client.List(ctx, &others, client.InNamespace(a.Namespace)); err != nil {
-		return nil, err
-	}
-	var twice []string
-	for _, o := range others.Items {
-		for _, s := range o.Spec.Secrets {
-			if o.Name != a.Name && slices.ContainsFunc(a.Spec.Secrets, func(m v1alpha1.GuardedSecret) bool { return m.Name == s.Name }) {
-				twice = append(twice, fmt.Sprintf("%s (by %s)", s.Name, o.Name))
-			}
-		}
-	}
-	slices.Sort(twice)
-	return twice, nil
-}
-
 func (r *Reconciler) repaired(a *v1alpha1.SecretAccess, note string, args ...any) {
 	//argoseal:event SecretAccess | Warning | `Repaired` | what its grants come to was changed by others, and was put back
 	r.Events.Eventf(a, nil, corev1.EventTypeWarning, reasonRepaired, "Repair", note, args...)
@@ -381,22 +395,9 @@ func (r *Reconciler) repaired(a *v1alpha1.SecretAccess, note string, args ...any
 // maxMessage is what a condition's message is cut to.
 const maxMessage = 1000
 
-func (r *Reconciler) report(ctx context.Context, a *v1alpha1.SecretAccess, plan access.Plan, failure error, twice []string) error {
+func (r *Reconciler) report(ctx context.Context, a *v1alpha1.SecretAccess, plan access.Plan, ready metav1.Condition) error {
 	before := a.Status.DeepCopy()
-	ready := metav1.Condition{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: reasonInForce, ObservedGeneration: a.Generation,
-		Message: fmt.Sprintf("%d grants count, %d have expired", plan.Granted, plan.Expired),
-	}
-	switch {
-	case failure != nil:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reasonFailed, text.Cut(failure.Error(), maxMessage)
-	case len(twice) > 0:
-		ready.Status, ready.Reason = metav1.ConditionFalse, reasonGuardedTwice
-		ready.Message = text.Cut("pods need a grant of every SecretAccess that guards a Secret: "+strings.Join(twice, ", "), maxMessage)
-	}
-	if ready.Reason == reasonInForce && a.Spec.Enforcement == v1alpha1.EnforcementAudit {
-		ready.Reason, ready.Message = reasonAudited, "nothing is refused, because spec.enforcement is Audit; "+ready.Message
-	}
+	ready.Message = text.Cut(ready.Message, maxMessage)
 	a.Status.InForce = access.InForce(a, r.Clock.Now()) // by the generation that was seen last
 	a.Status.ObservedGeneration = a.Generation
 	a.Status.Granted, a.Status.Expired = int32(plan.Granted), int32(plan.Expired)

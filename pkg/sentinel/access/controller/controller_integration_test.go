@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -76,6 +77,12 @@ type plane struct {
 
 func start(t *testing.T, wraps ...func(client.Client) client.Client) *plane {
 	t.Helper()
+	return startBounded(t, 0, wraps...)
+}
+
+// startBounded has so many SecretAccesses of a namespace count; 0: as many as do anywhere.
+func startBounded(t *testing.T, most int, wraps ...func(client.Client) client.Client) *plane {
+	t.Helper()
 	program := func(variables ...string) string {
 		for _, v := range variables {
 			if path := os.Getenv(v); path != "" {
@@ -115,7 +122,7 @@ func start(t *testing.T, wraps ...func(client.Client) client.Client) *plane {
 	p.apply(setup)
 
 	mgr, err := ctrl.NewManager(p.as(operator), ctrl.Options{
-		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		Scheme: scheme, Cache: cache.Options{ByObject: controller.Caches()}, Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)}, // each test has its own
 	})
 	must(t, err)
@@ -124,6 +131,7 @@ func start(t *testing.T, wraps ...func(client.Client) client.Client) *plane {
 		through = wrap(through)
 	}
 	r := &controller.Reconciler{Client: through, Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("argoseal-sentinel"), Clock: clock.RealClock{}}
+	r.Bound(most)
 	must(t, r.SetupWithManager(mgr))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -7,6 +7,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/argoseal/argoseal/pkg/turns"
 )
 
 // firstRetry is how soon what failed is tried again.
@@ -19,6 +21,7 @@ type due struct {
 	clock clock.PassiveClock
 
 	mu sync.Mutex
+	// at is when what was looked at has a grant that ends.
 	at map[ctrl.Request]time.Time
 }
 
@@ -29,11 +32,25 @@ func newDue(c clock.PassiveClock) *due {
 	}
 }
 
-// by notes that the item has to be looked at again at that time.
-func (d *due) by(item ctrl.Request, at time.Time) {
+// ends notes when the next grant of an item ends; nil if none does.
+func (d *due) ends(item ctrl.Request, at *time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.at[item] = at
+	if at == nil {
+		delete(d.at, item)
+		return
+	}
+	d.at[item] = *at
+}
+
+// place puts what has a grant whose time is over before all others.
+func (d *due) place(item ctrl.Request) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at, is := d.at[item]; is && !d.clock.Now().Before(at) {
+		return turns.First
+	}
+	return turns.First + 1
 }
 
 // When implements workqueue.TypedRateLimiter.
@@ -42,16 +59,10 @@ func (d *due) When(item ctrl.Request) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if at, is := d.at[item]; is {
-		delete(d.at, item)
 		wait = min(wait, max(at.Sub(d.clock.Now()), firstRetry))
+		if !d.clock.Now().Before(at) {
+			delete(d.at, item) // the next look says when the next one ends
+		}
 	}
 	return wait
-}
-
-// Forget implements workqueue.TypedRateLimiter.
-func (d *due) Forget(item ctrl.Request) {
-	d.TypedRateLimiter.Forget(item)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.at, item)
 }

@@ -1,0 +1,88 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+)
+
+// turned is a shelf that notes for which namespace it was asked, each time for a second.
+type turned struct {
+	*shelf
+	now *time.Time
+	of  []string
+}
+
+func (s *turned) Open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error) {
+	namespace, _, _ := strings.Cut(key, "/")
+	s.of = append(s.of, namespace)
+	*s.now = s.now.Add(time.Second)
+	return s.shelf.Open(ctx, bucket, key)
+}
+
+// However many files the directories of one namespace have whose records do not list them,
+// those of another are compared before: none waits for more than a share. Where there is time,
+// all are compared.
+func TestVeryManyFilesOfOneNamespaceKeepNobodyElsesFromBeingCompared(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	const dirs, files, share = 20, 50, 100
+	for name, c := range map[string]struct {
+		every   time.Duration
+		unknown bool
+	}{
+		"with time for all": {24 * time.Hour, false}, "with time for the others": {10 * time.Minute, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1e9, 0)
+			store := &turned{shelf: &shelf{objects: map[string]string{}}, now: &now}
+			var all []client.Object
+			directory := func(namespace, name string, files int) {
+				var list []content.File
+				for i := range files {
+					store.objects[fmt.Sprintf("%s/%s/%d", namespace, name, i)] = ""
+					list = append(list, content.File{Path: fmt.Sprint(i), SHA256: artifact.DigestOfText("")})
+				}
+				tree, err := content.NewFiles(list)
+				check(t, err)
+				seal := sealed(t, name, namespace+"/"+name+"/", "", 1)
+				seal.Namespace, seal.Spec.SHA256, seal.Spec.TreeDigest = namespace, string(tree.Tree()), string(tree.Tree())
+				all = append(all, seal)
+			}
+			for i := range dirs {
+				directory("many", fmt.Sprint("d", i), files)
+			}
+			for i := range 5 {
+				directory("team", fmt.Sprint("d", i), 3)
+			}
+			s := scrubber(t, scheme, store, all...)
+			s.unlisted, s.Every, s.Clock = share, c.every, moving{now: &now}
+			got, err := s.Pass(t.Context())
+			check(t, err)
+			before := 0
+			for i, n := 0, 0; n < 5*3 && i < len(store.of); i++ {
+				if store.of[i] == "team" {
+					n++
+				} else {
+					before++
+				}
+			}
+			if most := share + files; before > most {
+				t.Errorf("%d files of another namespace were read before, at most %d may be", before, most)
+			}
+			if got.Altered+got.Unreadable > 0 || got.Intact+got.Unknown != dirs+5 || got.Intact < 5 || c.unknown != (got.Unknown > 0) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
