@@ -11,10 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -28,6 +31,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal"
+	"github.com/argoseal/argoseal/pkg/seal/early"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/tlog"
 	"github.com/argoseal/argoseal/pkg/tlog/tlogtest"
@@ -240,4 +244,61 @@ func TestARealRekorIsWatched(t *testing.T) {
 	look("")
 	add(guarded, "")
 	look("")
+}
+
+// TestEarlyProofsOfARealRekorAreWatched: what the tiles of a real log prove, and what it answers
+// afterwards, is of one history; nothing of it is left to be compared.
+func TestEarlyProofsOfARealRekorAreWatched(t *testing.T) {
+	r := sealtest.StartRekor(t)
+	folder, err := os.OpenRoot(r.Folder)
+	tlogtest.Must(t, err)
+	t.Cleanup(func() { _ = folder.Close() })
+	web := httptest.NewServer(tlog.Handler(folder.FS()))
+	t.Cleanup(web.Close)
+	read, err := tlog.NewWeb(web.URL)
+	tlogtest.Must(t, err)
+	recorder := events.NewFakeRecorder(20)
+	w := &Watcher{
+		API: apiServer(t), URL: r.URL, TrustedRoot: func() []byte { return r.TrustedRoot }, Tiles: read,
+		Events: recorder, Clock: clock.RealClock{}, Log: logr.Discard(),
+	}
+	tlogtest.Must(t, w.Look(t.Context()))
+	go func() { _ = w.Start(t.Context()) }()
+	sooner := early.New(r.Log, read, w.Open)
+	log := w.GuardEarly(sooner.AppendAfter)
+	key, err := seal.NewKey()
+	tlogtest.Must(t, err)
+	signer, err := seal.LoadSigner(key)
+	tlogtest.Must(t, err)
+	const entries = 300
+	var all sync.WaitGroup
+	for range entries {
+		e, public := envelope(t, signer)
+		all.Go(func() {
+			if _, err := log.Append(t.Context(), e, public); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	sooner.Drain(t.Context())
+	tlogtest.Must(t, w.Look(t.Context()))
+	if n := len(w.waiting()); n != 0 || w.entryCount != 0 {
+		t.Errorf("%d answers and %d names are left", n, w.entryCount)
+	}
+	had, err := w.May()
+	tlogtest.Must(t, err)
+	if had.size != entries {
+		t.Errorf("the log has %d entries", had.size)
+	}
+	select {
+	case e := <-recorder.Events:
+		t.Errorf("event %s", e)
+	default:
+	}
+	byTiles := testutil.ToFloat64(sooner.Metrics()[0].(*prometheus.CounterVec).WithLabelValues("tiles"))
+	if byTiles < entries/10 {
+		t.Errorf("%v of %d entries were proven by tiles", byTiles, entries)
+	}
+	t.Logf("%v of %d entries were proven by tiles", byTiles, entries)
 }
