@@ -40,6 +40,7 @@ func Bound(next http.RoundTripper) http.RoundTripper { return transport{next} }
 
 type transport struct{ next http.RoundTripper }
 
+// RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := t.next.RoundTrip(r)
 	if is, ok := r.Context().Value(bounded{}).(*bool); ok && err == nil {
@@ -85,7 +86,6 @@ func paged(lw toolscache.ListerWatcher, leave toolscache.TransformFunc) toolscac
 		leave = func(o any) (any, error) { return o, nil }
 	}
 	notes := *whole
-	notes.ListFunc = nil
 	notes.ListWithContextFunc = func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		return list(ctx, whole.ListWithContextFunc, o, leave)
 	}

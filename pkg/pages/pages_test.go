@@ -164,7 +164,7 @@ func TestKindsOfMetadataAreToldApart(t *testing.T) {
 		m.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind})
 		return m
 	}
-	if kindOf(metadata("A")) == kindOf(metadata("B")) || kindOf(metadata("A")) != kindOf(metadata("A")) {
+	if a, again := kindOf(metadata("A")), kindOf(metadata("A")); a == kindOf(metadata("B")) || a != again {
 		t.Error("kinds of metadata are not told apart")
 	}
 }
