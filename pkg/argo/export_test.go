@@ -1,7 +1,5 @@
 package argo
 
-import corev1 "k8s.io/api/core/v1"
-
 // TemplateOf and DecodeTemplate are templateOf and decodeTemplate, for tests from outside.
 func TemplateOf(namespace, text string) (any, error) { return templateOf(namespace, text) }
 
@@ -9,12 +7,6 @@ func DecodeTemplate(text string) (any, error) { return decodeTemplate([]byte(tex
 
 // BoundPatch is boundPatch.
 func BoundPatch(patch string) error { return boundPatch(patch) }
-
-// Patched is patched.
-func Patched(patch string) error {
-	_, err := patched(corev1.PodSpec{}, patch)
-	return err
-}
 
 // FillParsing takes all room for patches, until free is called.
 func FillParsing() (free func()) {

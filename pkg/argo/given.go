@@ -98,7 +98,7 @@ func (g given) pod() corev1.PodSpec {
 // maxMirrored bounds the mounts that containers have of others: 500 that mirror 500 are in
 // 50 KiB of a template, and take 130 MiB while a patch is applied. If a template has more, a pod
 // that has them counts as altered.
-const maxMirrored = 10_000
+const maxMirrored = 2_000
 
 // mirrored is how many mounts Argo copies from one container to others.
 func (g given) mirrored() (n int) {
@@ -124,11 +124,8 @@ func (g given) mirrored() (n int) {
 	return n + users*main
 }
 
-// patched applies a podSpecPatch as Argo does (util.ApplyPodSpecPatch), if it is bounded. It
-// may wait for others, some milliseconds for each.
+// patched applies a podSpecPatch as Argo does (util.ApplyPodSpecPatch), if it is bounded.
 func patched(spec corev1.PodSpec, patch string) (corev1.PodSpec, error) {
-	parsing <- struct{}{}
-	defer func() { <-parsing }()
 	if err := boundPatch(patch); err != nil {
 		return spec, err
 	}
@@ -139,6 +136,9 @@ func patched(spec corev1.PodSpec, patch string) (corev1.PodSpec, error) {
 	asJSON, err := yaml.YAMLToJSON([]byte(patch))
 	if err != nil {
 		return spec, err
+	}
+	if squares(before)+squares(asJSON) > maxMerged {
+		return spec, errMerged
 	}
 	after, err := strategicpatch.StrategicMergePatch(before, asJSON, corev1.PodSpec{})
 	if err != nil {

@@ -119,11 +119,34 @@ func TestContainersThatMirrorOthersAreCountedBeforeTheyAreMade(t *testing.T) {
 	}
 }
 
+// To merge lists takes time by the square of their lengths: two seconds for these.
+func TestLongListsAreNotMerged(t *testing.T) {
+	variables := func(from, n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`{"name":"v%d"}`, from+i))
+		}
+		return strings.Join(all, ",")
+	}
+	for name, n := range map[string]int{"long": 6000, "as people have them": 300} {
+		more := n / 3 // a patch of many values is not applied in any case
+		pod, wf := producing(t, "spec", `{"containers":[{"name":"main","env":[`+variables(n, more)+`]}]}`, "")
+		v := env(initOf(pod), "ARGO_TEMPLATE")
+		v.Value = strings.Replace(v.Value, `"container":{`, `"container":{"env":[`+variables(0, n)+`],`, 1)
+		for i := range n + more { // the patch's are first, as Argo has it
+			mainOf(pod).Env = append(mainOf(pod).Env, corev1.EnvVar{Name: fmt.Sprint("v", (i+n)%(n+more))})
+		}
+		if got := altered(t, pod, wf); (len(got) > 0) != (n > 1000) {
+			t.Errorf("%s: altered are %.200q", name, got)
+		}
+	}
+}
+
 // All pods of a loop come at once, and each patch takes a hundred times its text as nodes.
 func TestFewPatchesAreParsedAtATime(t *testing.T) {
 	free := argo.FillParsing()
 	done := make(chan error, 1)
-	go func() { done <- argo.Patched("a: b") }()
+	go func() { done <- argo.BoundPatch("a: b") }()
 	select {
 	case err := <-done:
 		t.Errorf("it does not wait for the others: %v", err)

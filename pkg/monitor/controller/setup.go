@@ -133,9 +133,19 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager, 
 		return fmt.Errorf("watching provenances: %w", err)
 	}
 	// Workflows of a namespace that is labelled later.
-	namespaces := handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, ns *metav1.PartialObjectMetadata) []Key {
-		return r.workflowsOf(ctx, ns)
-	})
+	of := func(ctx context.Context, ns *metav1.PartialObjectMetadata, q workqueue.TypedRateLimitingInterface[Key]) {
+		for _, key := range r.workflowsOf(ctx, ns) {
+			q.AddAfter(key, gather) // with its own event, if that came now, too
+		}
+	}
+	namespaces := handler.TypedFuncs[*metav1.PartialObjectMetadata, Key]{
+		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[*metav1.PartialObjectMetadata], q workqueue.TypedRateLimitingInterface[Key]) {
+			of(ctx, e.Object, q)
+		},
+		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[*metav1.PartialObjectMetadata], q workqueue.TypedRateLimitingInterface[Key]) {
+			of(ctx, e.ObjectNew, q)
+		},
+	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), newNamespaceMetadata(), namespaces)); err != nil {
 		return fmt.Errorf("watching namespaces: %w", err)
 	}
