@@ -143,7 +143,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/argoseal-webhook": {"certs", "pkg/api/v1alpha1", "pkg/argo", "pkg/cluster", "pkg/connections", "pkg/epoch/keeper", "pkg/followed", "pkg/program", "pkg/reason", "pkg/sidecar", "pkg/trust", "pkg/verify", "webhook/evidence", "webhook/gate", "webhook/images", "webhook/server"},
 	"cmd/argoseal-sentinel": {
-		"certs/public", "pkg/api/v1alpha1", "pkg/connections", "pkg/program", "pkg/reason", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
+		"certs/public", "pkg/api/v1alpha1", "pkg/connections", "pkg/pages", "pkg/program", "pkg/reason", "pkg/sentinel/access/controller", "pkg/sentinel/agent", "pkg/sentinel/apiserver", "pkg/sentinel/controller", "pkg/sentinel/encryption",
 		"pkg/sentinel/escrow", "pkg/sentinel/etcd", "pkg/sentinel/kms", "pkg/sentinel/kms/remote", "pkg/sentinel/lease", "pkg/sentinel/migration",
 	},
 	"docs/reference": {"pkg/api/v1alpha1", "pkg/reason"},

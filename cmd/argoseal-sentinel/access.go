@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/pages"
 	"github.com/argoseal/argoseal/pkg/program"
 	accesscontroller "github.com/argoseal/argoseal/pkg/sentinel/access/controller"
 )
@@ -37,7 +38,9 @@ func keepAccess(ctx context.Context, o program.Beside) error {
 		return err
 	}
 	options := o.Options(scheme, "argoseal-sentinel-access")
-	options.Cache.ByObject = accesscontroller.Caches()
+	config.Wrap(pages.Bound)
+	objects := accesscontroller.Caches()
+	options.Cache.ByObject, options.Cache.NewInformer = objects, pages.Informers(objects)
 	mgr, err := o.Manager(ctx, config, options)
 	if err != nil {
 		return err

@@ -21,6 +21,8 @@ type during struct {
 	// until is when those that have had their share are read no more; zero as long as others
 	// come first.
 	until time.Time
+	// second says that something is looked at for the second time.
+	second bool
 }
 
 func newDuring(share int) *during {

@@ -86,3 +86,22 @@ func TestVeryManyFilesOfOneNamespaceKeepNobodyElsesFromBeingCompared(t *testing.
 		})
 	}
 }
+
+// What was found altered is told, though its namespace has had its share meanwhile.
+func TestWhatWasFoundAlteredIsNotPutOff(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	now := time.Unix(1e9, 0)
+	store := &turned{shelf: &shelf{objects: map[string]string{"many/d/0": "other"}}, now: &now}
+	tree, err := content.NewFiles([]content.File{{Path: "0", SHA256: artifact.DigestOfText("")}})
+	check(t, err)
+	seal := sealed(t, "d", "many/d/", "", 1)
+	seal.Namespace, seal.Spec.SHA256, seal.Spec.TreeDigest = "many", string(tree.Tree()), string(tree.Tree())
+	s := scrubber(t, scheme, store, seal)
+	s.unlisted, s.Every, s.Clock = 1, time.Second, moving{now: &now} // the first look takes all of it
+	got, err := s.Pass(t.Context())
+	check(t, err)
+	if got.Altered != 1 {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -216,7 +216,9 @@ func (s *Scrubber) again(ctx context.Context, suspects []suspect, during *during
 			if !there {
 				continue // its seals are gone
 			}
+			during.second = true // what was found once is not put off
 			f := s.compare(ctx, p, index, during)
+			during.second = false
 			if f.Altered() && p.Last().UID != was.seal {
 				f = scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it is being stored anew"}
 			}
@@ -287,7 +289,7 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 		during.failing.note(of, err)
 		return f
 	}
-	if during.spent(p.Namespace, s.Clock.Now()) {
+	if !during.second && during.spent(p.Namespace, s.Clock.Now()) {
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: notYet}
 	}
 	read := &counted{Store: store.Store}

@@ -20,8 +20,9 @@ const (
 	// who may write them in one namespace must not keep rights from ending in others. With 32
 	// Secrets each, that guards 8,192 of them.
 	maxAccesses = 256
-	// maxBytes is how large one may be, as JSON: one of 32 Secrets, each with five mount grants,
-	// has some 25 KiB. All that count in a namespace have 16 MiB at most.
+	// maxBytes is how large a spec may be, as JSON: one of 32 Secrets, each with five mount grants,
+	// has some 25 KiB. All that count in a namespace have 16 MiB at most. What the status has,
+	// which we write, comes on top.
 	maxBytes = 64 << 10
 	// maxNamed is how many other SecretAccesses the condition names for one Secret.
 	maxNamed = 3
@@ -31,8 +32,9 @@ const (
 // may be written to.
 const readOnly = client.UnsafeDisableDeepCopy
 
-// annotationCut is on what informers keep of a SecretAccess that is too large, and on no other.
-const annotationCut = "argoseal.dev/cut"
+// markCut begins spec.enforcement of what informers keep of a SecretAccess that is too large:
+// nobody can write that, as the API server takes Enforce and Audit alone.
+const markCut = "cut:"
 
 // Caches says what the informers keep: nothing of who wrote which field, and of a SecretAccess
 // that is too large the names of its Secrets alone.
@@ -54,25 +56,23 @@ func slimMeta(o any) (any, error) {
 
 func slimAccess(o any) (any, error) {
 	a, ok := o.(*v1alpha1.SecretAccess)
-	if !ok || isCut(a) && len(a.ManagedFields) == 0 { // it has been here already
+	if !ok || isCut(a) { // it has been here already
 		return o, nil
 	}
 	_, _ = slimMeta(a)
-	raw, err := json.Marshal(a)
+	a.Labels, a.OwnerReferences, a.Finalizers = nil, nil, nil // nobody asks for them
+	raw, err := json.Marshal(a.Spec)
 	if err != nil {
 		return nil, err
 	}
 	if len(raw) > maxBytes {
 		a.Spec, a.Status.InForce, a.Status.Secrets = guardOnly(a.Spec), nil, ""
-		a.Annotations = map[string]string{annotationCut: ""}
+		a.Spec.Enforcement = markCut + a.Spec.Enforcement
 	}
 	return a, nil
 }
 
-func isCut(a *v1alpha1.SecretAccess) bool {
-	_, cut := a.Annotations[annotationCut]
-	return cut
-}
+func isCut(a *v1alpha1.SecretAccess) bool { return strings.HasPrefix(a.Spec.Enforcement, markCut) }
 
 // guardOnly is what is left of a spec that grants nothing.
 func guardOnly(s v1alpha1.SecretAccessSpec) v1alpha1.SecretAccessSpec {
@@ -80,14 +80,14 @@ func guardOnly(s v1alpha1.SecretAccessSpec) v1alpha1.SecretAccessSpec {
 	for _, g := range s.Secrets {
 		guarded = append(guarded, v1alpha1.GuardedSecret{Name: strings.Clone(g.Name)})
 	}
-	return v1alpha1.SecretAccessSpec{Secrets: guarded, Enforcement: s.Enforcement}
+	return v1alpha1.SecretAccessSpec{Secrets: guarded, Enforcement: strings.TrimPrefix(s.Enforcement, markCut)}
 }
 
 // excess is why a SecretAccess grants nothing, beside the others of its namespace: its reason,
 // and a message that says what to do. It has none if it counts.
 func excess(a *v1alpha1.SecretAccess, all []v1alpha1.SecretAccess, most int) (why, message string) {
 	if isCut(a) {
-		return reasonTooLarge, fmt.Sprintf("it has more than %d bytes, so it guards its Secrets, and nobody gets them by it: make several of it, or name a Group instead of many", maxBytes)
+		return reasonTooLarge, fmt.Sprintf("its spec has more than %d bytes, so it guards its Secrets, and nobody gets them by it: make several of it, or name a Group instead of many", maxBytes)
 	}
 	before := 0
 	for i := range all {

@@ -44,14 +44,15 @@ func TestALargeOneIsKeptByItsSecretsAlone(t *testing.T) {
 	}
 	for _, a := range []*v1alpha1.SecretAccess{&large, &small} {
 		a.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
-		a.Annotations = map[string]string{annotationCut: ""} // its author's own says nothing
-		for range 2 {                                        // informers may ask twice
+		a.Labels = map[string]string{"x": strings.Repeat("x", maxBytes)}
+		a.Status.InForce = make([]v1alpha1.InForce, maxBytes/50) // which we write
+		for range 2 {                                            // informers may ask twice
 			if _, err := slimAccess(a); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if len(a.ManagedFields) > 0 {
-			t.Errorf("%s has managed fields", a.Name)
+		if len(a.ManagedFields)+len(a.Labels) > 0 {
+			t.Errorf("%s has managed fields, or labels", a.Name)
 		}
 	}
 	if why, todo := excess(&large, nil, maxAccesses); why != reasonTooLarge || todo == "" {

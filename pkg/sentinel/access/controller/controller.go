@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,6 +57,8 @@ type Reconciler struct {
 	Clock  clock.PassiveClock
 
 	due *due
+	// doubts are the Roles that were written, and whose bindings were not looked at since.
+	doubts sync.Map
 	// most is maxAccesses, if it is not set.
 	most int
 }
@@ -167,7 +170,9 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 	var is rbacv1.Role
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is)
 	missing := apierrors.IsNotFound(err)
-	gives := !missing && equality.Semantic.DeepEqual(is.Rules, want.Rules)
+	key := client.ObjectKeyFromObject(want)
+	_, doubted := r.doubts.Load(key)
+	gives := !missing && !doubted && equality.Semantic.DeepEqual(is.Rules, want.Rules) && is.DeletionTimestamp.IsZero()
 	switch {
 	case err != nil && !missing:
 		return err
@@ -179,6 +184,7 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 	if err := r.unbind(ctx, a, binding); err != nil {
 		return err
 	}
+	r.doubts.Store(key, true)
 	if missing {
 		err = r.Client.Create(ctx, want)
 	} else {
@@ -187,10 +193,11 @@ func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, wa
 	if err != nil {
 		return err
 	}
-	// Somebody may have been bound to it between the look and the write. From now on nobody
-	// looks: one is deleted, freed of finalizers, and seen to be gone.
+	// Somebody may have been bound to it between the look and the write. Once it was
+	// looked at nobody looks again: one is deleted, freed of finalizers, and seen to be gone.
 	for range 3 {
 		if err = r.unbind(ctx, a, binding); err == nil {
+			r.doubts.Delete(key)
 			return nil
 		}
 	}
@@ -215,21 +222,27 @@ func (r *Reconciler) putRole(ctx context.Context, a *v1alpha1.SecretAccess, is, 
 // gives nothing, and have bound anybody to it, by a binding of any name. The Role waits until
 // they are gone. Watches of Roles and of bindings are two, so that the API server is asked.
 func (r *Reconciler) unbind(ctx context.Context, a *v1alpha1.SecretAccess, ours *rbacv1.RoleBinding) error {
-	var all rbacv1.RoleBindingList
-	if err := r.Live.List(ctx, &all, client.InNamespace(ours.Namespace)); err != nil {
-		return err
-	}
 	var failures []error
-	for i := range all.Items {
-		b := &all.Items[i]
-		if b.RoleRef != ours.RoleRef || b.Name == ours.Name && len(without(b.Subjects, ours.Subjects)) == 0 {
-			continue
+	for page, after := (rbacv1.RoleBindingList{}), ""; ; {
+		if err := r.Live.List(ctx, &page, client.InNamespace(ours.Namespace), client.Limit(bindingsPerPage), client.Continue(after)); err != nil {
+			return err
 		}
-		r.repaired(a, "The RoleBinding %s bound others to the Role %s than have a grant, and was deleted", b.Name, ours.RoleRef.Name)
-		failures = append(failures, cmp.Or(r.delete(ctx, b), fmt.Errorf("the RoleBinding %s binds others to it, and is being deleted", b.Name)))
+		for i := range page.Items {
+			b := &page.Items[i]
+			if b.RoleRef != ours.RoleRef || b.Name == ours.Name && len(without(b.Subjects, ours.Subjects)) == 0 {
+				continue
+			}
+			r.repaired(a, "The RoleBinding %s bound others to the Role %s than have a grant, and was deleted", b.Name, ours.RoleRef.Name)
+			failures = append(failures, cmp.Or(r.delete(ctx, b), fmt.Errorf("the RoleBinding %s binds others to it, and is being deleted", b.Name)))
+		}
+		if after = page.Continue; after == "" {
+			return errors.Join(failures...)
+		}
 	}
-	return errors.Join(failures...)
 }
+
+// bindingsPerPage are in memory at once, with all that somebody may have written into them.
+const bindingsPerPage = 50
 
 // applyBinding takes from a binding whoever is not to have it, whatever becomes of the
 // others, and then gives it to all who are.
