@@ -45,7 +45,7 @@ func TestALargeOneIsKeptByItsSecretsAlone(t *testing.T) {
 	for _, a := range []*v1alpha1.SecretAccess{&large, &small} {
 		a.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 		a.Labels = map[string]string{"x": strings.Repeat("x", maxBytes)}
-		a.Status.InForce = make([]v1alpha1.InForce, maxBytes/50) // which we write
+		a.Status.InForce = make([]v1alpha1.InForce, maxBytes/20) // which we write
 		for range 2 {                                            // informers may ask twice
 			if _, err := slimAccess(a); err != nil {
 				t.Fatal(err)
