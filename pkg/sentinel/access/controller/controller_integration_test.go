@@ -33,6 +33,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/pages"
 	"github.com/argoseal/argoseal/pkg/sentinel/access/controller"
 )
 
@@ -121,8 +122,10 @@ func startBounded(t *testing.T, most int, wraps ...func(client.Client) client.Cl
 	}
 	p.apply(setup)
 
-	mgr, err := ctrl.NewManager(p.as(operator), ctrl.Options{
-		Scheme: scheme, Cache: cache.Options{ByObject: controller.Caches()}, Metrics: metricsserver.Options{BindAddress: "0"},
+	objects, config := controller.Caches(), p.as(operator)
+	config.Wrap(pages.Bound)
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Cache: cache.Options{ByObject: objects, NewInformer: pages.Informers(objects)}, Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)}, // each test has its own
 	})
 	must(t, err)
