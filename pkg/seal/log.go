@@ -48,6 +48,9 @@ var ErrDuplicate = errors.New("the log has this entry already")
 // no entry. After any other error there may be one.
 var ErrNotLogged = errors.New("nothing was logged")
 
+// errRefused says that the log finds fault with the entry, and would again.
+var errRefused = fmt.Errorf("%w: it refuses the entry", ErrNotLogged)
+
 const (
 	// maxLogMessage bounds what a log's answer adds to an error, in bytes.
 	maxLogMessage = 300
@@ -309,7 +312,10 @@ func logError(status int, err error, sent bool) error {
 	}
 	message := text.Cut(err.Error(), maxLogMessage)
 	// Rekor says 499 where it gave up waiting for the entry.
-	if refused := status >= 400 && status < 499; refused || !sent {
+	switch {
+	case status >= 400 && status < 499:
+		return fmt.Errorf("append to the log: %w: %s", errRefused, message)
+	case !sent:
 		return fmt.Errorf("append to the log: %w: %s", ErrNotLogged, message)
 	}
 	return fmt.Errorf("append to the log: %s", message)

@@ -45,6 +45,9 @@ var (
 	// An answer that does not verify did make an entry. This goes on until somebody
 	// mends the log or the trusted root.
 	unverified = fault{growth: 2, limit: 10 * time.Minute}
+	// What a log refuses it took not, and whoever asks again takes the turn of others. But it
+	// may have refused everything, by what stands before it.
+	refused = fault{growth: 2, limit: time.Minute}
 	// A log that is asked too often took nothing. Each that asks all the same keeps it so.
 	crowded = fault{growth: 9. / 8, limit: time.Minute}
 )
@@ -204,6 +207,9 @@ func (r *Recorder) record(ctx context.Context, envelope *protodsse.Envelope, key
 		return nil, err
 	case errors.Is(err, ErrDuplicate):
 		return nil, r.duplicate(statement, sha256.Sum256(envelope.GetSignatures()[0].GetSig()), turn, err)
+	case errors.Is(err, errRefused):
+		r.refused(statement, err)
+		return nil, err
 	case errors.Is(err, ErrNotLogged):
 		r.ails() // nor here
 		return nil, err
@@ -246,6 +252,19 @@ func (r *Recorder) ails() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ailing = true
+}
+
+// refused has the statement wait, and nobody else.
+func (r *Recorder) refused(statement id, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ailing = true
+	k := &attempt{}
+	if before, ok := r.attempts.Get(statement); ok {
+		k = before.(*attempt)
+	}
+	k.extend(r.clock.Now(), refused, why)
+	r.attempts.Add(statement, k)
 }
 
 // isAiling says whether the log had no answer of use the last time, or has none for this

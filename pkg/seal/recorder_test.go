@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -511,6 +513,38 @@ func TestOneStatementAloneStopsNoOther(t *testing.T) {
 
 // Once a pause is over, one is let through, and the others wait for what becomes of
 // it.
+// What the log refuses it would refuse again: the statement waits longer each time, and keeps
+// nobody else waiting.
+func TestWhatTheLogRefusesWaits(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		http.Error(w, "{}", http.StatusRequestEntityTooLarge)
+	}))
+	defer server.Close()
+	honest := sealtest.NewLog(t)
+	log, err := seal.NewRekorV2(server.URL, 5*time.Second)
+	must(t, err)
+	r := &recording{clock: clocktesting.NewFakePassiveClock(time.Now())}
+	r.Sealer = sealerAt(t, honest, log, r.clock)
+	refused := r.envelope(t)
+	for range 60 {
+		_, err := r.Record(t.Context(), refused)
+		var paused *seal.PausedError
+		if !errors.As(err, &paused) && !errors.Is(err, seal.ErrNotLogged) {
+			t.Fatal(err)
+		}
+		r.pass(time.Second)
+	}
+	if asked < 4 || asked > 8 {
+		t.Errorf("in a minute it was asked %d times", asked)
+	}
+	before := asked
+	if _, err := r.Record(t.Context(), r.envelope(t)); !errors.Is(err, seal.ErrNotLogged) || asked != before+1 {
+		t.Errorf("another one: %v", err)
+	}
+}
+
 func TestOneAtATimeSeesWhetherTheLogIsWell(t *testing.T) {
 	r := newRecording(t)
 	r.log.fault = loses

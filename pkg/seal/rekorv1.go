@@ -86,7 +86,7 @@ func (r *rekorV1) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 	case status == http.StatusTooManyRequests:
 		return nil, slowDown(header, string(answer))
 	case status >= 400 && status < 499:
-		return nil, fmt.Errorf("append to the log: %w: status %d: %q", ErrNotLogged, status, text.Cut(string(answer), maxLogMessage))
+		return nil, fmt.Errorf("append to the log: %w: status %d: %q", errRefused, status, text.Cut(string(answer), maxLogMessage))
 	}
 	return nil, fmt.Errorf("append to the log: status %d: %q", status, text.Cut(string(answer), maxLogMessage))
 }
