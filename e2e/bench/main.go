@@ -21,6 +21,12 @@
 //   - p99: how long pods wait for these two calls. It needs no cluster.
 //   - log: how many bytes a seal takes in a Rekor v1, a Rekor v2 and both. It needs no
 //     cluster.
+//   - backlog: what it costs argoseal-controller to find 5,000 workflows that ended while
+//     it was away. It needs no cluster.
+//   - revocation: how long after a Revocation is made a consumer is still admitted, which
+//     is asked for without pause; beside the time until it is stored. It needs no cluster.
+//   - scrub: what it costs argoseal-scrubber to compare an artifact, beside reading and
+//     hashing it and no more; worked out for 100,000 a day. It needs no cluster.
 //   - burst: how many of 40 producers that start at once are sealed, by seals that
 //     verify.
 //   - large: wall time of a step that writes 1 GiB, with the label and without,
@@ -72,6 +78,8 @@ var benchmarks = []benchmark{
 	{"p99", false, latency},
 	{"log", false, logged},
 	{"backlog", false, backlog},
+	{"revocation", false, revocation},
+	{"scrub", false, scrubbing},
 	{"seal", true, seal},
 	{"wall", true, wall},
 	{"burst", true, burst},
@@ -81,7 +89,7 @@ var benchmarks = []benchmark{
 
 func main() {
 	runs := flag.Int("runs", 10, "how often to measure each thing")
-	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, seal, wall, burst, large, huge; all by default")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, revocation, scrub, seal, wall, burst, large, huge; all by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
 	if err := run(os.Stdout, *runs, *only, *file); err != nil {
