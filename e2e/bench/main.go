@@ -27,6 +27,7 @@
 //     is asked for without pause; beside the time until it is stored. It needs no cluster.
 //   - scrub: what it costs argoseal-scrubber to compare an artifact, beside reading and
 //     hashing it and no more; worked out for 100,000 a day. It needs no cluster.
+//   - taint: the same as revocation on the cluster, from when `argoseal taint` begins.
 //   - burst: how many of 40 producers that start at once are sealed, by seals that
 //     verify.
 //   - large: wall time of a step that writes 1 GiB, with the label and without,
@@ -82,6 +83,7 @@ var benchmarks = []benchmark{
 	{"scrub", false, scrubbing},
 	{"seal", true, seal},
 	{"wall", true, wall},
+	{"taint", true, taint},
 	{"burst", true, burst},
 	{"large", true, large},
 	{"huge", true, huge},
@@ -89,7 +91,7 @@ var benchmarks = []benchmark{
 
 func main() {
 	runs := flag.Int("runs", 10, "how often to measure each thing")
-	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, revocation, scrub, seal, wall, burst, large, huge; all by default")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, revocation, scrub, seal, wall, taint, burst, large, huge; all by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
 	if err := run(os.Stdout, *runs, *only, *file); err != nil {
