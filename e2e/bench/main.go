@@ -30,6 +30,8 @@
 //   - taint: the same as revocation on the cluster, from when `argoseal taint` begins.
 //   - burst: how many of 40 producers that start at once are sealed, by seals that
 //     verify.
+//   - throughput: workflows that Argo gets done in a second, with the label and without,
+//     in turn, whose pods kwok simulates; with Argo's own limits, and with the machine's.
 //   - large: wall time of a step that writes 1 GiB, with the label and without,
 //     in turn; and the most memory that the sidecar had.
 //   - huge: the same for 10 GiB. It needs 35 GiB of disk.
@@ -85,13 +87,14 @@ var benchmarks = []benchmark{
 	{"wall", true, wall},
 	{"taint", true, taint},
 	{"burst", true, burst},
+	{"throughput", true, throughput},
 	{"large", true, large},
 	{"huge", true, huge},
 }
 
 func main() {
 	runs := flag.Int("runs", 10, "how often to measure each thing")
-	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, revocation, scrub, seal, wall, taint, burst, large, huge; all by default")
+	only := flag.String("only", "", "the `names` of the benchmarks to run, with commas: hash, admission, p99, log, backlog, revocation, scrub, seal, wall, taint, burst, throughput, large, huge; all by default")
 	file := flag.String("o", filepath.Join("bin", "bench.json"), "the `file` to write")
 	flag.Parse()
 	if err := run(os.Stdout, *runs, *only, *file); err != nil {
