@@ -175,7 +175,7 @@ var mayImport = map[string][]string{
 	"e2e/images":          {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/layout", "e2e/cluster/part"},
 	"e2e/lab":             {"e2e/cluster/kube", "e2e/cluster/layout", "e2e/cluster/part", "pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
 	"e2e/scenario":        {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
-	"e2e/bench":           {"e2e/cluster/part", "e2e/lab", "pkg/api/v1alpha1", "pkg/measurement"},
+	"e2e/bench":           {"e2e/cluster/part", "e2e/lab", "pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
 	"e2e/demo":            {"e2e/cluster/part", "e2e/lab", "e2e/scenario", "pkg/api/v1alpha1"},
 	"e2e/upgrade":         {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
 	"e2e/scorecard":       {},

@@ -61,6 +61,7 @@ func (c *testCluster) admissionTests() map[string]func(*testing.T) {
 		"warn admits with a warning and an event":                      c.warn,
 		"audit admits in silence":                                      c.audit,
 		"a forged tag is refused in warn too":                          c.forgedTag,
+		"a Revocation counts within seconds":                           c.revoked,
 		"images are held to what a policy says":                        c.images,
 		"a forged seal of an image is refused":                         c.forgedManifest,
 		"warn admits images with a warning":                            c.imagesWarned,
