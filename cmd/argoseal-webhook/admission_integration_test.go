@@ -66,6 +66,8 @@ func (c *testCluster) admissionTests() map[string]func(*testing.T) {
 		"warn admits images with a warning":                            c.imagesWarned,
 		"what a policy wants made again is admitted once it was":       c.reproduced,
 		"a rebuilder whose key has ended proves nothing":               c.endedRebuilder,
+		"what a policy wants an SBOM of is admitted once there is one": c.described,
+		"a key that has ended proves no SBOM":                          c.endedDescriber,
 		"a policy says that it is in force":                            c.inForce,
 		"a workflow that has not changed is not read again":            c.unchanged,
 		"a policy that cannot be evaluated says so and refuses":        c.outOfForce,
