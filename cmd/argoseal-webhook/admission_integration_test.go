@@ -68,6 +68,8 @@ func (c *testCluster) admissionTests() map[string]func(*testing.T) {
 		"what a policy wants made again is admitted once it was":       c.reproduced,
 		"a rebuilder whose key has ended proves nothing":               c.endedRebuilder,
 		"what stock cosign attests is admitted by its digest":          c.attestedByCosign,
+		"what a policy wants an SBOM of is admitted once there is one": c.described,
+		"a key that has ended proves no SBOM":                          c.endedDescriber,
 		"a policy says that it is in force":                            c.inForce,
 		"a workflow that has not changed is not read again":            c.unchanged,
 		"a policy that cannot be evaluated says so and refuses":        c.outOfForce,
