@@ -423,7 +423,9 @@ func TestOnlyDescribersAreBelievedAboutSBOMs(t *testing.T) {
 	notary := sealtest.NewNotary(t)
 	about := artifact.Digest(strings.Repeat("a", 64))
 	sealed, described := notary.Bundle(t, sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", about)), notary.Reference(t, sealtest.Described(about, sbom.SPDX))
+	again := notary.Reproduction(t, sealtest.Reproduced(t, sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", about)))
 	for rules, c := range map[string]struct{ builds, describes bool }{
+		`{"reproduces": true}`: {false, false},
 		`{"builders": ["https://argoseal.dev/builders/v1/test/observed"], "reproduces": true}`: {true, false},
 		`{"describes": true}`: {false, true},
 		`{"describes": true, "builders": ["https://argoseal.dev/builders/v1/test/observed"]}`: {true, true},
@@ -445,6 +447,13 @@ func TestOnlyDescribersAreBelievedAboutSBOMs(t *testing.T) {
 		}
 		if err := signed.MayDescribe(); (err == nil) != c.describes {
 			t.Errorf("%s: an SBOM: %v", rules, err)
+		}
+		second, err := root.Payload(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := second.MayReproduce(); (err == nil) != strings.Contains(rules, "reproduces") {
+			t.Errorf("%s: a second run: %v", rules, err)
 		}
 		sources, err := d.Sources()
 		if err != nil {
