@@ -210,7 +210,7 @@ generated: ## Fail if a generated file is not up to date (it is, afterwards).
 	[ "$$before" = "$$(cat $(GENERATED) | sha256sum)" ] || { echo "generated files were out of date: commit what \`make generate\` wrote" >&2; exit 1; }
 
 .PHONY: bench
-bench: $(if $(filter admission p99 hash log logs size sealing backlog,$(ONLY)),,cluster-up build) ## Measure what Argoseal costs: one table, and bin/bench.json. ONLY=admission measures one thing; ONLY=logs, which is seals in a Rekor v1 and v2, needs what interop does.
+bench: $(if $(filter admission p99 hash log logs size sealing backlog revocation scrub,$(ONLY)),,cluster-up build) ## Measure what Argoseal costs: one table, and bin/bench.json. ONLY=admission measures one thing; ONLY=logs, which is seals in a Rekor v1 and v2, needs what interop does.
 	@go run ./e2e/bench $(if $(ONLY),-only $(ONLY))
 
 # For soak: how long, how many ArtifactSeals and finished pods there are before, and how

@@ -44,10 +44,11 @@ var mayImport = map[string][]string{
 	"pkg/tag":             {"pkg/api/v1alpha1", "pkg/memory", "pkg/pin", "pkg/reason", "pkg/version"},
 
 	// What is said of an artifact, and what is made of it.
-	"pkg/provenance":  {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/reason", "pkg/version"},
+	"pkg/provenance":  {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/image/oci", "pkg/reason", "pkg/sbom", "pkg/version"},
+	"pkg/sbom":        {},
 	"pkg/attestation": {"pkg/artifact", "pkg/provenance", "pkg/reason"},
 	"pkg/verify":      {"pkg/provenance", "pkg/reason"},
-	"pkg/policy":      {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/image", "pkg/provenance", "pkg/reason"},
+	"pkg/policy":      {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/image", "pkg/provenance", "pkg/reason", "pkg/sbom"},
 	"pkg/seal":        {"pkg/api/v1alpha1", "pkg/provenance", "pkg/reason", "pkg/text", "pkg/verify"},
 
 	// What asks others: the API server, the log.
@@ -77,7 +78,7 @@ var mayImport = map[string][]string{
 	},
 	"webhook/inject": {"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/pin", "pkg/reason", "pkg/sidecar"},
 	"webhook/evidence": {
-		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/attestation", "pkg/content", "pkg/memory", "pkg/provenance", "pkg/reason", "pkg/sidecar",
+		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/attestation", "pkg/content", "pkg/memory", "pkg/provenance", "pkg/reason", "pkg/sbom", "pkg/sidecar",
 		"pkg/tag", "pkg/verify",
 	},
 	"webhook/gate": {
@@ -133,7 +134,7 @@ var mayImport = map[string][]string{
 	"pkg/program": {"pkg/connections", "pkg/reason"},
 
 	// Programs: they alone put the rest together.
-	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/reproduce", "pkg/seal", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/text", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/tuf", "pkg/verify"},
+	"cmd/argoseal":            {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo", "pkg/argo/layout", "pkg/artifact", "pkg/cluster", "pkg/content", "pkg/image", "pkg/image/referrer", "pkg/policy", "pkg/provenance", "pkg/reason", "pkg/reproduce", "pkg/sbom", "pkg/seal", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/text", "pkg/tlog", "pkg/trace", "pkg/trust", "pkg/tuf", "pkg/verify"},
 	"cmd/argoseal-controller": {"pkg/api/v1alpha1", "pkg/archive", "pkg/argo/stored", "pkg/monitor/controller", "pkg/pages", "pkg/program", "pkg/reason", "pkg/retention", "pkg/retention/controller"},
 	"cmd/argoseal-scrubber":   {"certs/public", "pkg/api/v1alpha1", "pkg/artifact", "pkg/program", "pkg/reason", "pkg/scrub", "pkg/scrub/controller", "pkg/scrub/s3"},
 	"cmd/argoseal-signer":     {"pkg/argo/layout", "pkg/artifact", "pkg/measurement", "pkg/pin", "pkg/reason", "pkg/sidecar/company"},
@@ -157,7 +158,7 @@ var mayImport = map[string][]string{
 	"pkg/content/argoexec":       {},
 	"pkg/content/contenttest":    {"pkg/artifact"},
 	"pkg/epoch/epochtest":        {"pkg/epoch"},
-	"pkg/seal/sealtest":          {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/seal", "pkg/verify"},
+	"pkg/seal/sealtest":          {"pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/sbom", "pkg/seal", "pkg/verify"},
 	"pkg/tag/tagtest":            {"pkg/tag"},
 	"pkg/tlog/tlogtest":          {"pkg/seal", "pkg/tlog"},
 	"pkg/tuf/tuftest":            {},
@@ -175,7 +176,7 @@ var mayImport = map[string][]string{
 	"e2e/images":          {"e2e/cluster/gobuild", "e2e/cluster/image", "e2e/cluster/layout", "e2e/cluster/part"},
 	"e2e/lab":             {"e2e/cluster/kube", "e2e/cluster/layout", "e2e/cluster/part", "pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/provenance", "pkg/reason", "pkg/verify"},
 	"e2e/scenario":        {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
-	"e2e/bench":           {"e2e/cluster/part", "e2e/lab", "pkg/api/v1alpha1", "pkg/measurement"},
+	"e2e/bench":           {"e2e/cluster/part", "e2e/lab", "pkg/api/v1alpha1", "pkg/artifact", "pkg/content", "pkg/measurement", "pkg/reason"},
 	"e2e/demo":            {"e2e/cluster/part", "e2e/lab", "e2e/scenario", "pkg/api/v1alpha1"},
 	"e2e/upgrade":         {"e2e/lab", "pkg/api/v1alpha1", "pkg/reason"},
 	"e2e/scorecard":       {},

@@ -15,7 +15,7 @@ const module = "github.com/argoseal/argoseal/"
 // alone.
 var pure = []string{
 	"pkg/argo", "pkg/argo/controller", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/attestation", "pkg/content", "pkg/image", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/monitor", "pkg/pin", "pkg/policy", "pkg/provenance",
-	"pkg/reason", "pkg/reproduce", "pkg/retention", "pkg/scrub", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/trace", "pkg/verify", "webhook/inject",
+	"pkg/reason", "pkg/reproduce", "pkg/retention", "pkg/sbom", "pkg/scrub", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/trace", "pkg/verify", "webhook/inject",
 }
 
 // bare are those that run, or are linked, inside of workflow pods.

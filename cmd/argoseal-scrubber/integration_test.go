@@ -25,6 +25,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,55 +43,55 @@ const (
 	secretKey = "not-a-secret-of-anybody"
 )
 
-func must(t *testing.T, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // built is the path that one of the variables has.
-func built(t *testing.T, names ...string) string {
-	t.Helper()
+func built(tb testing.TB, names ...string) string {
+	tb.Helper()
 	for _, name := range names {
 		if path := os.Getenv(name); path != "" {
 			return path
 		}
 	}
-	t.Fatalf("none of %v says where the program is: make integration", names)
+	tb.Fatalf("none of %v says where the program is: make integration", names)
 	return ""
 }
 
 // startStore runs an S3 store of its own.
-func startStore(t *testing.T) (endpoint string, s3 *minio.Client) {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
+func startStore(tb testing.TB) (endpoint string, s3 *minio.Client) {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	must(tb, err)
 	endpoint = l.Addr().String()
-	must(t, l.Close())
-	dir := t.TempDir()
-	must(t, errors.Join(os.Mkdir(filepath.Join(dir, "objects"), 0o755), os.Mkdir(filepath.Join(dir, "meta"), 0o755)))
+	must(tb, l.Close())
+	dir := tb.TempDir()
+	must(tb, errors.Join(os.Mkdir(filepath.Join(dir, "objects"), 0o755), os.Mkdir(filepath.Join(dir, "meta"), 0o755)))
 	ctx, stop := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, built(t, "ARGOSEAL_BIN_VERSITYGW"), "--port", endpoint, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "objects"))
+	server := exec.CommandContext(ctx, built(tb, "ARGOSEAL_BIN_VERSITYGW"), "--port", endpoint, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "objects"))
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+accessKey, "ROOT_SECRET_ACCESS_KEY="+secretKey)
 	var said bytes.Buffer
 	server.Stdout, server.Stderr = &said, &said
-	must(t, server.Start())
-	t.Cleanup(func() {
+	must(tb, server.Start())
+	tb.Cleanup(func() {
 		stop()
 		_ = server.Wait()
-		if t.Failed() {
-			t.Logf("the store said:\n%s", said.String())
+		if tb.Failed() {
+			tb.Logf("the store said:\n%s", said.String())
 		}
 	})
 	s3, err = minio.New(endpoint, &minio.Options{Creds: credentials.NewStaticV4(accessKey, secretKey, ""), Region: "us-east-1"})
-	must(t, err)
+	must(tb, err)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if err = s3.MakeBucket(t.Context(), bucket, minio.MakeBucketOptions{}); err == nil {
+		if err = s3.MakeBucket(tb.Context(), bucket, minio.MakeBucketOptions{}); err == nil {
 			return endpoint, s3
 		}
 		if time.Now().After(deadline) {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
@@ -105,24 +106,32 @@ type scene struct {
 	events   chan string
 }
 
+// startAPI runs an API server of its own.
+func startAPI(tb testing.TB) (client.Client, *rest.Config) {
+	tb.Helper()
+	env := &envtest.Environment{
+		CRDDirectoryPaths: []string{"../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
+		ControlPlane: envtest.ControlPlane{
+			APIServer: &envtest.APIServer{Path: built(tb, "TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
+			Etcd:      &envtest.Etcd{Path: built(tb, "TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
+		},
+	}
+	config, err := env.Start()
+	must(tb, err)
+	tb.Cleanup(func() { must(tb, env.Stop()) })
+	config.QPS = -1 // as fast as the API server takes it
+	scheme := runtime.NewScheme()
+	must(tb, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
+	api, err := client.New(config, client.Options{Scheme: scheme})
+	must(tb, err)
+	return api, config
+}
+
 func startScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{T: t}
 	s.endpoint, s.s3 = startStore(t)
-	env := &envtest.Environment{
-		CRDDirectoryPaths: []string{"../../charts/argoseal/files/crds"}, ErrorIfCRDPathMissing: true,
-		ControlPlane: envtest.ControlPlane{
-			APIServer: &envtest.APIServer{Path: built(t, "TEST_ASSET_KUBE_APISERVER", "ARGOSEAL_BIN_KUBE_APISERVER")},
-			Etcd:      &envtest.Etcd{Path: built(t, "TEST_ASSET_ETCD", "ARGOSEAL_BIN_ETCD")},
-		},
-	}
-	config, err := env.Start()
-	must(t, err)
-	t.Cleanup(func() { must(t, env.Stop()) })
-	scheme := runtime.NewScheme()
-	must(t, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
-	s.api, err = client.New(config, client.Options{Scheme: scheme})
-	must(t, err)
+	s.api, _ = startAPI(t)
 	must(t, s.api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}))
 
 	keys := t.TempDir()

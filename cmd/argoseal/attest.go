@@ -34,7 +34,7 @@ const (
 	logPatience = 2 * time.Minute
 )
 
-// attestOptions are the flags of reproduce that say how the result is signed.
+// attestOptions are the flags that say how something is signed, and where it is kept.
 type attestOptions struct {
 	key          string
 	rekorURL     string
@@ -43,20 +43,23 @@ type attestOptions struct {
 	file         string
 	as           string
 	replace      bool
+	// beside: it is kept somewhere else, too.
+	beside bool
 
 	sealer *seal.Sealer
 	// root trusts what the key signs.
 	root *verify.Root
 }
 
-func (o *attestOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.key, "sign-key", "", "sign the result with this private key: a PEM file (PKCS #8), or NAME://… of a key service that a program sigstore-kms-NAME on the path speaks to")
+// flags are those for what is signed, which becomes an object of that kind.
+func (o *attestOptions) flags(f *pflag.FlagSet, what, kind string) {
+	f.StringVar(&o.key, "sign-key", "", "sign "+what+" with this private key: a PEM file (PKCS #8), or NAME://… of a key service that a program sigstore-kms-NAME on the path speaks to")
 	f.StringVar(&o.rekorURL, "rekor-url", "", "transparency log that has to have the signature (with --sign-key)")
 	f.IntVar(&o.rekorVersion, "rekor-version", 2, "version of Rekor that the log runs: 1 or 2")
 	f.StringVar(&o.trustedRoot, "rekor-trusted-root", "", "Sigstore trusted root with that log's key (default: --trusted-root)")
-	f.StringVar(&o.file, "attestation", "", "file for the signed result, a Sigstore bundle")
-	f.StringVar(&o.as, "publish", "", "name of the trust domain by which the cluster knows the key: the signed result becomes a Reproduction beside the seal, where policies look")
-	f.BoolVar(&o.replace, "replace", false, "with --publish: overwrite a Reproduction of that name even if this key has not signed it")
+	f.StringVar(&o.file, "attestation", "", "file for the signed "+strings.TrimPrefix(what, "the ")+", a Sigstore bundle")
+	f.StringVar(&o.as, "publish", "", "name of the trust domain by which the cluster knows the key: the signed "+strings.TrimPrefix(what, "the ")+" becomes "+kind+" beside the seal, where policies look")
+	f.BoolVar(&o.replace, "replace", false, "with --publish: overwrite "+kind+" of that name even if this key has not signed it")
 }
 
 var domainLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
@@ -75,7 +78,7 @@ func (o *attestOptions) check(ctx context.Context, trustedRoot string) error {
 		return usage(errors.New("--sign-key needs --rekor-url: what is in no log is not believed"))
 	case o.rekorVersion != 1 && o.rekorVersion != 2:
 		return usage(errors.New("--rekor-version is 1 or 2"))
-	case o.file == "" && o.as == "":
+	case o.file == "" && o.as == "" && !o.beside:
 		return usage(errors.New("--sign-key needs a place for what it signs: --attestation FILE, --publish DOMAIN or both"))
 	case o.as != "" && !domainLabel.MatchString(o.as):
 		return usage(fmt.Errorf("--publish is %.80q, want the name of a trust domain", o.as))
@@ -151,18 +154,27 @@ func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *re
 	if err != nil {
 		return nil, err
 	}
-	a := &attested{verdict: facts.Verdict}
+	bundle, err := o.signed(ctx, payload, told)
+	if err != nil {
+		return nil, err
+	}
+	return &attested{bundle, facts.Verdict}, nil
+}
+
+// signed signs a statement, and has the log take it.
+func (o *attestOptions) signed(ctx context.Context, payload []byte, told func(string, ...any)) ([]byte, error) {
 	signed, err := o.sealer.Prepare(ctx, payload)
 	if err != nil {
 		return nil, err
 	}
+	var bundle []byte
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, look, logPatience, true, func(ctx context.Context) (bool, error) {
 		var paused *seal.PausedError
-		bundle, err := o.sealer.Log(ctx, signed)
+		got, err := o.sealer.Log(ctx, signed)
 		switch {
 		case err == nil:
-			a.bundle = bundle
+			bundle = got
 			return true, nil
 		case errors.As(err, &paused):
 			return false, nil
@@ -178,7 +190,7 @@ func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *re
 	})
 	switch {
 	case err == nil:
-		return a, nil
+		return bundle, nil
 	case wait.Interrupted(err) && last != nil:
 		err = last
 	}
@@ -188,41 +200,63 @@ func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *re
 // keep writes the signed result where the flags say. A file is there even if publishing
 // fails.
 func (o *attestOptions) keep(ctx context.Context, api client.Client, first sealedStep, a *attested, cmd *cobra.Command) error {
-	if o.file != "" {
-		if err := os.WriteFile(o.file, append(a.bundle, '\n'), 0o644); err != nil {
-			return usage(err)
-		}
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("signed: "+o.file))
-	}
-	if o.as == "" {
-		return nil
-	}
-	return o.publish(ctx, api, first, a, cmd)
-}
-
-// publish writes a Reproduction, or replaces the one of that domain. What was written by
-// anybody else there may be another rebuilder's.
-func (o *attestOptions) publish(ctx context.Context, api client.Client, first sealedStep, a *attested, cmd *cobra.Command) error {
-	if len(a.bundle) > v1alpha1.MaxReproduction {
-		return reason.New(reason.UsageInvalid, "the signed result has %d bytes, and a Reproduction has at most %d: keep it as a file (--attestation)", len(a.bundle), v1alpha1.MaxReproduction)
+	if err := o.write(a.bundle, cmd); err != nil || o.as == "" {
+		return err
 	}
 	r := &v1alpha1.Reproduction{ObjectMeta: metav1.ObjectMeta{
 		Namespace: first.Step.Namespace, Name: v1alpha1.ReproductionName(first.Step.Pod.UID, o.as),
 	}}
+	return o.publish(ctx, api, first, a.bundle, publication{
+		object: r, kind: "Reproduction", most: v1alpha1.MaxReproduction, bundle: func() string { return r.Spec.Bundle },
+		set: func() { r.Spec = v1alpha1.ReproductionSpec{Verdict: string(a.verdict), Bundle: string(a.bundle)} },
+	}, cmd)
+}
+
+// write writes a bundle to the file, if one is asked for.
+func (o *attestOptions) write(bundle []byte, cmd *cobra.Command) error {
+	if o.file == "" {
+		return nil
+	}
+	if err := os.WriteFile(o.file, append(bundle, '\n'), 0o644); err != nil {
+		return usage(err)
+	}
+	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("signed: "+o.file))
+	return nil
+}
+
+// publication is an object that has a bundle.
+type publication struct {
+	object client.Object
+	kind   string
+	// most is the size of the largest bundle, in bytes.
+	most int
+	// bundle is what the object has, and set gives it what is new.
+	bundle func() string
+	set    func()
+}
+
+// publish writes an object of a domain, or replaces it. What was written by anybody else
+// there may be another signer's.
+func (o *attestOptions) publish(ctx context.Context, api client.Client, about sealedStep, bundle []byte, p publication, cmd *cobra.Command) error {
+	if len(bundle) > p.most {
+		return reason.New(reason.UsageInvalid, "the signed result has %d bytes, and %s objects have at most %d: keep it as a file (--attestation)", len(bundle), p.kind, p.most)
+	}
+	r := p.object
 	err := api.Get(ctx, client.ObjectKeyFromObject(r), r)
 	if err == nil && !o.replace {
-		if _, err := o.root.Payload([]byte(r.Spec.Bundle)); err != nil {
-			return usage(fmt.Errorf("there is a Reproduction %s/%s already, and this key has not signed it: --replace overwrites it (%w)", r.Namespace, r.Name, err))
+		if _, err := o.root.Payload([]byte(p.bundle())); err != nil {
+			return usage(fmt.Errorf("there is %s %s/%s already, and this key has not signed it: --replace overwrites it (%w)", p.kind, r.GetNamespace(), r.GetName(), err))
 		}
 	}
 	// Whoever wrote the one before may have tied its life to something else.
-	r.OwnerReferences, r.Finalizers = nil, nil
+	r.SetOwnerReferences(nil)
+	r.SetFinalizers(nil)
 	var record v1alpha1.Provenance
-	if api.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: first.Step.Pod.UID}, &record) == nil {
+	if api.Get(ctx, client.ObjectKey{Namespace: r.GetNamespace(), Name: about.Step.Pod.UID}, &record) == nil {
 		// It goes with what it is about.
-		r.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: record.Name, UID: record.UID}}
+		r.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: record.Name, UID: record.UID}})
 	}
-	r.Spec = v1alpha1.ReproductionSpec{Verdict: string(a.verdict), Bundle: string(a.bundle)}
+	p.set()
 	switch {
 	case apierrors.IsNotFound(err):
 		err = api.Create(ctx, r)
@@ -230,8 +264,8 @@ func (o *attestOptions) publish(ctx context.Context, api client.Client, first se
 		err = api.Update(ctx, r)
 	}
 	if err != nil {
-		return reason.Wrap(reason.LookupFailed, err, "publish Reproduction %s/%s: %v", r.Namespace, r.Name, err)
+		return reason.Wrap(reason.LookupFailed, err, "publish %s %s/%s: %v", p.kind, r.GetNamespace(), r.GetName(), err)
 	}
-	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("published: Reproduction "+r.Namespace+"/"+r.Name))
+	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("published: "+p.kind+" "+r.GetNamespace()+"/"+r.GetName()))
 	return nil
 }

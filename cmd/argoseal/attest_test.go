@@ -107,29 +107,32 @@ func TestAResultIsSignedAndVerified(t *testing.T) {
 		t.Errorf("with a caveat: exit code %d, %v\n%s%s", code, err, out, errs)
 	}
 	builds := write(t, []byte(`{"builders": ["https://argoseal.dev/builders/v1/test/observed"]}`))
+	describes := write(t, []byte(`{"describes": true}`))
 	seal := sealtest.Payload(t, location, digest)
 	for name, c := range map[string]struct {
 		args []string
 		want reason.Code
 	}{
-		"it made something else":      {verifies(differs.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.NotReproduced},
-		"another key":                 {verifies(same.bundle, other, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.SignatureInvalid},
-		"another file":                {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
-		"what the second run stored":  {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
-		"another place":               {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--name", location+"x"), reason.SubjectMismatch},
-		"a folder":                    {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
-		"nobody in particular":        {verifies(same.bundle, by, file), reason.ProducerUnstated},
-		"nobody's cluster":            {verifies(same.bundle, by, file, "--namespace", "argo"), reason.ProducerUnstated},
-		"no mode":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test"), reason.ModeTooLow},
-		"no mode, of anybody":         {verifies(same.bundle, by, file, "--any-producer"), reason.ModeTooLow},
-		"a step that failed":          {verifies(same.bundle, by, file, "--any-producer", "--mode", "any", "--outcome", "failed"), reason.ProducerFailed},
-		"something nobody checked":    {verifies(doubtful.bundle, by, file, "--any-producer", "--mode", "any"), reason.NotComparable},
-		"another cluster":             {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "staging"), reason.BuilderNotTrusted},
-		"another namespace":           {verifies(same.bundle, by, file, "--namespace", "again"), reason.ProducerMismatch},
-		"a template":                  {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--workflow-template", "x"), reason.ProducerMismatch},
-		"a level":                     {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--level", "isolated"), reason.LevelTooLow},
-		"a key that only builds":      {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--rules", builds), reason.BuilderNotTrusted},
-		"a seal by who only rebuilds": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.BuilderNotTrusted},
+		"it made something else":       {verifies(differs.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.NotReproduced},
+		"another key":                  {verifies(same.bundle, other, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.SignatureInvalid},
+		"another file":                 {verifies(same.bundle, by, "sha256:"+strings.Repeat("0", 64), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
+		"what the second run stored":   {verifies(same.bundle, by, "sha256:"+string(artifact.DigestOfText("other bytes")), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
+		"another place":                {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--name", location+"x"), reason.SubjectMismatch},
+		"a folder":                     {verifies(same.bundle, by, t.TempDir(), "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.DigestMismatch},
+		"nobody in particular":         {verifies(same.bundle, by, file), reason.ProducerUnstated},
+		"nobody's cluster":             {verifies(same.bundle, by, file, "--namespace", "argo"), reason.ProducerUnstated},
+		"no mode":                      {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test"), reason.ModeTooLow},
+		"no mode, of anybody":          {verifies(same.bundle, by, file, "--any-producer"), reason.ModeTooLow},
+		"a step that failed":           {verifies(same.bundle, by, file, "--any-producer", "--mode", "any", "--outcome", "failed"), reason.ProducerFailed},
+		"something nobody checked":     {verifies(doubtful.bundle, by, file, "--any-producer", "--mode", "any"), reason.NotComparable},
+		"another cluster":              {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "staging"), reason.BuilderNotTrusted},
+		"another namespace":            {verifies(same.bundle, by, file, "--namespace", "again"), reason.ProducerMismatch},
+		"a template":                   {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--workflow-template", "x"), reason.ProducerMismatch},
+		"a level":                      {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--level", "isolated"), reason.LevelTooLow},
+		"a key that only builds":       {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--rules", builds), reason.BuilderNotTrusted},
+		"a seal by who only rebuilds":  {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo", "--builder", "test", "--mode", "any"), reason.BuilderNotTrusted},
+		"a seal by who only describes": {verifies(by.Bundle(t, seal), by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--rules", describes), reason.BuilderNotTrusted},
+		"a run by who only describes":  {verifies(same.bundle, by, file, "--namespace", "argo", "--builder", "test", "--mode", "any", "--rules", describes), reason.BuilderNotTrusted},
 	} {
 		if code, out, errs := command(t, "", c.args...); code != c.want.ExitCode() || code == 0 {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, c.want.ExitCode(), out, errs)

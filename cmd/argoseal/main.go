@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	//nolint:contextcheck // a command has its context from ExecuteContext, below
-	root.AddCommand(verifyCommand(), bundleCommand(), attachCommand(), traceCommand(), reproduceCommand(), taintCommand(), confirmCommand(), exportCommand(), secretsCommand(), trustCommand(), logCommand(), versionCommand())
+	root.AddCommand(verifyCommand(), bundleCommand(), attachCommand(), traceCommand(), reproduceCommand(), sbomCommand(), taintCommand(), confirmCommand(), exportCommand(), secretsCommand(), trustCommand(), logCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(stderr, printable(err.Error()))
 		return reason.Of(err).ExitCode()

@@ -94,7 +94,7 @@ func reproduceCommand() *cobra.Command {
 	f.StringArrayVar(&o.inputs, "input", nil, "NAME=VALUE of an input parameter of the step, if its pod is gone; repeatable")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "how long to wait for the second seal")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the Workflow, and submit nothing")
-	o.attest.flags(f)
+	o.attest.flags(f, "the result", "a Reproduction")
 	o.trustFlags(f)
 	o.recordedFlag(f)
 	o.producer.flags(f)

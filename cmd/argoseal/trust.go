@@ -253,6 +253,9 @@ func (o *trustOptions) add(ctx context.Context, w io.Writer, name, from string, 
 	if d.Reproduces {
 		speaks = append(slices.Clone(speaks), "second runs")
 	}
+	if d.Describes {
+		speaks = append(slices.Clone(speaks), "SBOMs")
+	}
 	_, err = fmt.Fprintf(w, "Trusted: domain %s, with %d keys and %d identities, for %s.\n", name, len(d.Keys), len(d.Identities), printable(strings.Join(speaks, ", ")))
 	return err
 }

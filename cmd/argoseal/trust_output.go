@@ -25,6 +25,8 @@ type domainReport struct {
 	Builders []string `json:"builders"`
 	// Reproduces: it is believed about second runs, where a policy names it.
 	Reproduces bool `json:"reproduces,omitempty"`
+	// Describes: it is believed about SBOMs, where a policy names it.
+	Describes bool `json:"describes,omitempty"`
 	// Attests are builders of others, where a policy names the domain.
 	Attests []string      `json:"attests,omitempty"`
 	Logs    int           `json:"logs"`
@@ -62,7 +64,7 @@ func showDomains(w io.Writer, output string, domains []verify.Domain, follows ma
 }
 
 func reportOf(d verify.Domain) (domainReport, error) {
-	r := domainReport{Name: d.Name, Builders: d.Builders, Reproduces: d.Reproduces, Attests: d.Attests, Logs: d.Logs}
+	r := domainReport{Name: d.Name, Builders: d.Builders, Reproduces: d.Reproduces, Describes: d.Describes, Attests: d.Attests, Logs: d.Logs}
 	item := func(kind, id string, from, until, compromised time.Time) {
 		r.Trusted = append(r.Trusted, trustedItem{Kind: kind, ID: id, From: some(from), Until: some(until), Compromised: some(compromised)})
 	}
@@ -128,6 +130,9 @@ func writeTrust(w io.Writer, r trustReport) error {
 		}
 		if d.Reproduces {
 			row(d.Name, "reproduces", "-", "-", "-", "believed about second runs, where a policy names it")
+		}
+		if d.Describes {
+			row(d.Name, "describes", "-", "-", "-", "believed about SBOMs, where a policy names it")
 		}
 		if f := d.Follows; f != nil {
 			row(d.Name, "follows", f.URL, "-", say(f.until(), "-"), f.note(time.Now()))

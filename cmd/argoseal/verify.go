@@ -197,6 +197,8 @@ func (o *verifyOptions) verify(ctx context.Context, file string, stdin io.Reader
 		v.statement, err = stepOf(v.signed)
 	case provenance.KindReproduction:
 		v.again, err = againOf(v.signed)
+	case provenance.KindReference, provenance.KindSBOM:
+		err = reason.New(reason.StatementInvalid, "it says that there is an SBOM, and nothing of who made the file: argoseal verify-bundle or cosign verify such a statement")
 	case provenance.KindWorkflow, provenance.KindSummary:
 		v.whole, err = wholeOf(v.signed, kind)
 	}
@@ -295,8 +297,8 @@ func (o *verifyOptions) root() (*verify.Root, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	// --builder compares it. A key that reproduces builds nothing, unless its rules say so.
-	d.AnyBuilder = len(d.Builders)+len(d.Attests) == 0 && !d.Reproduces
+	// --builder compares it. A key that reproduces or describes builds nothing, unless its rules say so.
+	d.AnyBuilder = len(d.Builders)+len(d.Attests) == 0 && !d.Reproduces && !d.Describes
 	root, err := verify.New(d)
 	if err != nil {
 		return nil, usage(err)

@@ -60,6 +60,7 @@ func names(page *bytes.Buffer) {
 | revocations.%[6]s | | takes back trust in artifacts, images, commits, workflows or keys, and in what was made from them |
 | provenancepolicies.%[6]s | | narrows that for its namespace |
 | reproductions.%[6]s | | what somebody has signed who ran a step again: [reproduce.md](reproduce.md) |
+| sboms.%[6]s | | what somebody has signed who has an SBOM of sealed bytes: [sbom.md](sbom.md) |
 | secretaccesses.%[6]s | | who may read a Secret, and whose pods may take it: [secrets.md](secrets.md#access); condition %[9]s |
 `, "`"+v1alpha1.LabelMode+"`", "`"+string(v1alpha1.ModeEnforce)+"`", "`"+string(v1alpha1.ModeWarn)+"`",
 		"`"+string(v1alpha1.ModeAudit)+"`", "`"+v1alpha1.AnnotationTag+"`", v1alpha1.Group, "`"+v1alpha1.ConditionSealed+"`", "`"+v1alpha1.LabelLocation+"`",
@@ -101,7 +102,7 @@ func flags(ctx context.Context, page *bytes.Buffer) (err error) {
 	}
 	fmt.Fprint(page, "\n## Commands\n")
 	for _, command := range [][]string{
-		{"argoseal", "verify"}, {"argoseal", "attach"}, {"argoseal", "verify-bundle"}, {"argoseal", "trace"}, {"argoseal", "reproduce"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "log", "audit"}, {"argoseal", "log", "copy"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"},
+		{"argoseal", "verify"}, {"argoseal", "attach"}, {"argoseal", "verify-bundle"}, {"argoseal", "trace"}, {"argoseal", "reproduce"}, {"argoseal", "sbom"}, {"argoseal", "taint"}, {"argoseal", "confirm-parameter"}, {"argoseal", "export"}, {"argoseal", "log", "audit"}, {"argoseal", "log", "copy"}, {"argoseal", "secrets", "audit"}, {"argoseal", "secrets", "preset"},
 		{"argoseal", "trust", "rotate"}, {"argoseal", "trust", "show"}, {"argoseal", "trust", "export"}, {"argoseal", "trust", "add"}, {"argoseal", "trust", "root"}, {"argoseal", "trust", "timestamps"}, {"argoseal", "trust", "certificates"}, {"argoseal-webhook"}, {"argoseal-notary", "run"}, {"argoseal-notary", "log-key"}, {"argoseal-notary", "log-tiles"}, {"argoseal-notary", "trusted-root"}, {"argoseal-controller", "run"}, {"argoseal-scrubber", "run"},
 		{"argoseal-signer", "sign"}, {"argoseal-signer", "verify"},
 		{"argoseal-sentinel", "controller"}, {"argoseal-sentinel", "agent"}, {"argoseal-sentinel", "restore"}, {"argoseal-sentinel", "access"}, {"argoseal-sentinel", "kms-plugin"},

@@ -1,12 +1,6 @@
 package main
 
-import (
-	"context"
-	"fmt"
-	"os/exec"
-	"regexp"
-	"strconv"
-)
+import "context"
 
 const (
 	// peakMiB is what the controller may hold of memory at most, of 5,000 workflows with
@@ -29,27 +23,18 @@ var backlogged = []struct {
 }
 
 // backlog has the controller find workflows that ended while it was away, on an API
-// server of its own: `go test -bench`. It needs the parts of the cluster, not the cluster.
+// server of its own.
 func backlog(ctx context.Context, b *bench) ([]result, error) {
 	b.sayf("5,000 workflows and the records of 20,000 pods are made first: some minutes")
-	run := exec.CommandContext(ctx, "bash", "-c", `set -euo pipefail
-		eval "$(go run ./e2e/cluster env)"
-		export TEST_ASSET_KUBE_APISERVER="$ARGOSEAL_BIN_KUBE_APISERVER" TEST_ASSET_ETCD="$ARGOSEAL_BIN_ETCD"
-		go test -tags integration -run '^$' -bench '^BenchmarkBacklog$' -benchtime 1x -timeout 40m ./cmd/argoseal-controller`)
-	run.Stderr = b.out
-	printed, err := run.Output()
+	printed, err := goBench(ctx, b, "BenchmarkBacklog", "./cmd/argoseal-controller")
 	if err != nil {
-		return nil, fmt.Errorf("benchmark of the controller: %w\n%s", err, printed)
+		return nil, err
 	}
 	var results []result
 	for _, of := range backlogged {
-		m := regexp.MustCompile(`\s([0-9.]+) ` + regexp.QuoteMeta(of.unit) + `\s`).FindSubmatch(printed)
-		if m == nil {
-			return results, fmt.Errorf("benchmark of the controller: no %s in\n%s", of.unit, printed)
-		}
-		value, err := strconv.ParseFloat(string(m[1]), 64)
+		value, err := metric(printed, of.unit)
 		if err != nil {
-			return results, fmt.Errorf("benchmark of the controller: %w", err)
+			return results, err
 		}
 		r := newResult(of.name, of.in, []float64{value}, nil)
 		if of.most > 0 {

@@ -53,6 +53,14 @@ func (l *Lab) WatchPods(ctx context.Context, ns string) (<-chan Ended, error) {
 	})
 }
 
+// WatchRunning gives the pods of a namespace that run.
+func (l *Lab) WatchRunning(ctx context.Context, ns string) (<-chan *corev1.Pod, error) {
+	return follow(ctx, l, ns, &corev1.PodList{}, func(e watch.Event) (*corev1.Pod, bool) {
+		pod, ok := e.Object.(*corev1.Pod)
+		return pod, ok && pod.Status.Phase == corev1.PodRunning
+	})
+}
+
 // WatchSealed reports the Provenances of a namespace that are sealed.
 func (l *Lab) WatchSealed(ctx context.Context, ns string) (<-chan Ended, error) {
 	return follow(ctx, l, ns, &v1alpha1.ProvenanceList{}, func(e watch.Event) (Ended, bool) {

@@ -166,13 +166,22 @@ func (l *Lab) Ready(ctx context.Context, w Workload) error {
 	return nil
 }
 
-// Env reads a variable of the first container of a Deployment's pods.
-func (l *Lab) Env(ctx context.Context, w Workload, name string) (string, error) {
+// Container is the first container of a Deployment's pods, as its spec has it.
+func (l *Lab) Container(ctx context.Context, w Workload) (*corev1.Container, error) {
 	var d appsv1.Deployment
 	if err := l.Client.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: w.Name}, &d); err != nil {
-		return "", fmt.Errorf("read %s: %w", w.Name, err)
+		return nil, fmt.Errorf("read %s: %w", w.Name, err)
 	}
-	for _, e := range d.Spec.Template.Spec.Containers[0].Env {
+	return &d.Spec.Template.Spec.Containers[0], nil
+}
+
+// Env reads a variable of the first container of a Deployment's pods.
+func (l *Lab) Env(ctx context.Context, w Workload, name string) (string, error) {
+	c, err := l.Container(ctx, w)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range c.Env {
 		if e.Name == name {
 			return e.Value, nil
 		}
@@ -183,20 +192,26 @@ func (l *Lab) Env(ctx context.Context, w Workload, name string) (string, error) 
 // SetEnv sets a variable of the first container of a Deployment's pods, or
 // takes it away if the value is empty, and waits until they run with it.
 func (l *Lab) SetEnv(ctx context.Context, w Workload, name, value string) error {
+	return l.Alter(ctx, w, func(c *corev1.Container) {
+		c.Env = slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == name })
+		if value != "" {
+			c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: value})
+		}
+	})
+}
+
+// Alter changes the first container of a Deployment's pods, and waits until they run so.
+func (l *Lab) Alter(ctx context.Context, w Workload, change func(*corev1.Container)) error {
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		var d appsv1.Deployment
 		if err := l.Client.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: w.Name}, &d); err != nil {
 			return err
 		}
-		c := &d.Spec.Template.Spec.Containers[0]
-		c.Env = slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == name })
-		if value != "" {
-			c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: value})
-		}
+		change(&d.Spec.Template.Spec.Containers[0])
 		return l.Client.Update(ctx, &d)
 	})
 	if err != nil {
-		return fmt.Errorf("set %s of %s: %w", name, w.Name, err)
+		return fmt.Errorf("change %s: %w", w.Name, err)
 	}
 	return l.Ready(ctx, w)
 }

@@ -382,7 +382,7 @@ func admittedIn(t *testing.T, run *lab.Run, display string, mode v1alpha1.Mode) 
 		t.Fatal(err)
 	}
 	if mode == plain {
-		if !equality.Semantic.DeepEqual(pod.Spec, withoutOurs(pod).Spec) || pod.Annotations[v1alpha1.AnnotationTag] != "" {
+		if !equality.Semantic.DeepEqual(pod.Spec, lab.WithoutOurs(pod).Spec) || pod.Annotations[v1alpha1.AnnotationTag] != "" {
 			t.Errorf("pod %s was not left alone", pod.Name)
 		}
 		var record v1alpha1.Provenance

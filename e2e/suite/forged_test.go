@@ -97,7 +97,7 @@ func TestAPodThatOnlyLooksLikeArgosIsRefused(t *testing.T) {
 		_, pod := genuine(t, ns)
 		// Without Argoseal there is no tag to copy.
 		tag := cmp.Or(pod.Annotations[v1alpha1.AnnotationTag], "v1.none")
-		pod = withoutOurs(pod)
+		pod = lab.WithoutOurs(pod)
 		tenant, controller := tenant(t, ns), controller(t)
 		tagged := copyOf(pod)
 		tagged.Name += "-tagged"
@@ -146,16 +146,6 @@ func supervised(pod *corev1.Pod) *corev1.Pod {
 	}
 	c.Spec.InitContainers = nil
 	return c
-}
-
-// withoutOurs leaves a stored pod as Argo sent it.
-func withoutOurs(pod *corev1.Pod) *corev1.Pod {
-	p := pod.DeepCopy()
-	delete(p.Annotations, v1alpha1.AnnotationTag)
-	ours := func(name string) bool { return strings.HasPrefix(name, "argoseal-") }
-	p.Spec.InitContainers = slices.DeleteFunc(p.Spec.InitContainers, func(c corev1.Container) bool { return ours(c.Name) })
-	p.Spec.Volumes = slices.DeleteFunc(p.Spec.Volumes, func(v corev1.Volume) bool { return ours(v.Name) })
-	return p
 }
 
 func TestAskingWhetherAPodWouldBeRefusedLeavesNoTrace(t *testing.T) {

@@ -202,7 +202,7 @@ func warned(t *testing.T, run *lab.Run, display string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := copyOf(withoutOurs(pod))
+	again := copyOf(lab.WithoutOurs(pod))
 	again.Name = pod.Name
 	// As Argo does, it asks once more where the API server has no time to ask the webhook.
 	err = wait.PollUntilContextTimeout(t.Context(), time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {

@@ -54,7 +54,7 @@ func TestBuiltin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, consumer := good()
 			c.change(s, &consumer)
-			v := none(t).Sealed(s, nil, nil, consumer, now)
+			v := none(t).Sealed(s, nil, Others{}, consumer, now)
 			if v.Allowed != (c.want == "") || v.Allowed != (v.Refusal == nil) {
 				t.Fatalf("verdict is %+v", v)
 			}
@@ -69,10 +69,10 @@ func TestBuiltin(t *testing.T) {
 }
 
 func TestNothingIsRefused(t *testing.T) {
-	if v := none(t).Sealed(nil, nil, nil, Consumer{}, now); v.Allowed || v.Refusal == nil {
+	if v := none(t).Sealed(nil, nil, Others{}, Consumer{}, now); v.Allowed || v.Refusal == nil {
 		t.Errorf("no statement gives %+v", v)
 	}
-	if v := none(t).Sealed(&provenance.Statement{}, nil, nil, Consumer{}, now); v.Allowed || v.Refusal == nil {
+	if v := none(t).Sealed(&provenance.Statement{}, nil, Others{}, Consumer{}, now); v.Allowed || v.Refusal == nil {
 		t.Errorf("zero values give %+v", v)
 	}
 	if (Verdict{}).Allowed {

@@ -176,8 +176,8 @@ type ImageSeal struct {
 	Logs []string
 	// KeyHint is that of the key that signed; empty for a certificate.
 	KeyHint string
-	// Remade is asked last, where a policy wants that it was made again.
-	Remade Remade
+	// Others are asked last, where a policy wants their word.
+	Others Others
 }
 
 // Image begins to decide on an image. What there is to decide without seals is decided.
@@ -267,9 +267,11 @@ func unpinned(i image.Image, asked openCase) *reason.Error {
 // Settled says whether no further seal changes anything.
 func (k *ImageCase) Settled() bool { return k.decided }
 
-// Reproducers is how many trust domains may have to be asked about each seal whether what
-// it is about was made again.
-func (k *ImageCase) Reproducers() int { return len(k.set.reproducers()) }
+// Asked is how many statements of others may have to be looked for of each seal.
+func (k *ImageCase) Asked() int { return len(k.set.reproducers()) + len(k.set.describers()) }
+
+// Digest is that of the image's manifest.
+func (k *ImageCase) Digest() artifact.Digest { return k.image.Digest }
 
 // Namespaces are where seals are looked for that would count: the consumer's own, then the
 // others by name, as many as may be read.
@@ -368,7 +370,7 @@ func (k *ImageCase) Show(s ImageSeal) bool {
 		})
 	}
 	if slices.ContainsFunc(k.open, satisfied) { // else it need not be looked for
-		if no := k.set.remade(s.Remade); no != nil {
+		if no := k.set.others(s.Others); no != nil {
 			k.Reject(no)
 			return no.Code.Retryable()
 		}

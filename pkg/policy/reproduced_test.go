@@ -33,18 +33,18 @@ func TestNobodyIsAdmittedWithoutLooking(t *testing.T) {
 		"the right one":   {func(c *ReproductionCase) *reason.Error { c.Show("rebuilder", "k", nil); return nil }, ""},
 		"a caveat":        {func(c *ReproductionCase) *reason.Error { c.Show("rebuilder", "k", []string{"x"}); return nil }, reason.ReproductionMissing},
 	} {
-		v := set.Sealed(st, nil, tc.look, c, now)
+		v := set.Sealed(st, nil, Others{Remade: tc.look}, c, now)
 		if v.Allowed != (tc.want == "") || !v.Allowed && v.Refusal.Code != tc.want {
 			t.Errorf("%s: %+v", name, v)
 		}
 		m := manifest()
-		m.Remade = tc.look
-		if no := set.remade(m.Remade); (no == nil) != (tc.want == "") {
+		m.Others.Remade = tc.look
+		if no := set.others(m.Others); (no == nil) != (tc.want == "") {
 			t.Errorf("%s, of an image: %v", name, no)
 		}
 	}
 	looked := func(*ReproductionCase) *reason.Error { t.Error("somebody looks"); return down }
-	if v := none(t).Sealed(st, nil, looked, c, now); !v.Allowed {
+	if v := none(t).Sealed(st, nil, Others{Remade: looked}, c, now); !v.Allowed {
 		t.Errorf("where no policy asks: %+v", v)
 	}
 	var zero ReproductionCase
@@ -93,12 +93,12 @@ func TestWhoseKeyIsRevokedHasMadeNothingAgain(t *testing.T) {
 // Each domain may cost a read for each input, and tenants write policies, too.
 func TestPoliciesNameSoManyDomainsAtMost(t *testing.T) {
 	var own []v1alpha1.ProvenancePolicy
-	for i := range maxAllReproducers + 1 {
+	for i := range maxAllBy + 1 {
 		p := ownOf(t, fmt.Sprintf(`require: {reproduced: {by: [d%d]}}`, i))
 		p[0].Name = fmt.Sprintf("p%d", i)
 		own = append(own, p...)
 	}
-	if _, err := NewSet("team", nil, own[:maxAllReproducers]); err != nil {
+	if _, err := NewSet("team", nil, own[:maxAllBy]); err != nil {
 		t.Errorf("as many as may be: %v", err)
 	}
 	if _, err := NewSet("team", nil, own); reason.Of(err) != reason.PolicyInvalid {

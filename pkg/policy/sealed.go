@@ -14,8 +14,8 @@ import (
 // the logs that the seal is recorded in. Without policies
 // that is the built-in one: the artifact was made in this workflow, here, by a
 // step that succeeded, in a mode no laxer than today's. Where all else holds and a policy
-// asks for it, look finds who has made it again; without it such a policy refuses.
-func (s Set) Sealed(st *provenance.Statement, logs []string, look Remade, c Consumer, now time.Time) Verdict {
+// asks for it, look finds what others have signed about it; without, such a policy refuses.
+func (s Set) Sealed(st *provenance.Statement, logs []string, look Others, c Consumer, now time.Time) Verdict {
 	if !s.read {
 		return Verdict{Refusal: errNotRead}
 	}
@@ -52,7 +52,7 @@ func (s Set) Sealed(st *provenance.Statement, logs []string, look Remade, c Cons
 			return Verdict{Refusal: e}
 		}
 	}
-	if e := s.remade(look); e != nil {
+	if e := s.others(look); e != nil {
 		return Verdict{Refusal: e}
 	}
 	v.Allowed = true

@@ -70,6 +70,7 @@ type required struct {
 	// logs are base URLs; nil asks nothing.
 	logs       []string
 	reproduced reproducedBy
+	sbom       sbomBy
 }
 
 const (
@@ -112,7 +113,7 @@ func NewSet(namespace string, cluster []v1alpha1.ClusterProvenancePolicy, own []
 	slices.SortFunc(s.cluster, byName)
 	slices.SortFunc(s.own, byName)
 	s.narrow()
-	if err := s.checkReproducers(); err != nil {
+	if err := s.checkDomains(); err != nil {
 		return Set{}, err
 	}
 	return s, nil
@@ -326,12 +327,15 @@ var maxAgePattern = regexp.MustCompile(`^[1-9][0-9]{0,5}[hms]$`)
 
 func readRequire(q *v1alpha1.Require) (required, error) {
 	out := required{level: provenance.Level(q.Level), logs: q.Logs}
-	if q.Level == "" && q.MaxAge == "" && q.Logs == nil && q.Reproduced == nil {
-		return required{}, errors.New("level, maxAge, logs, reproduced: it asks for nothing")
+	if q.Level == "" && q.MaxAge == "" && q.Logs == nil && q.Reproduced == nil && q.SBOM == nil {
+		return required{}, errors.New("level, maxAge, logs, reproduced, sbom: it asks for nothing")
 	}
 	var err error
 	if out.reproduced, err = readReproduced(q.Reproduced); err != nil {
 		return required{}, fmt.Errorf("reproduced.%w", err)
+	}
+	if out.sbom, err = readSBOM(q.SBOM); err != nil {
+		return required{}, fmt.Errorf("sbom.%w", err)
 	}
 	if err := checkLogs(q.Logs); err != nil {
 		return required{}, fmt.Errorf("logs: %w", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sbom"
 )
 
 const page = "../../docs/policy.md"
@@ -76,6 +77,8 @@ type sealed struct {
 	// open.
 	Reproduced []string
 	Caveats    bool
+	// SBOM is by which domains there is one, in which formats.
+	SBOM map[string][]sbom.Format
 }
 
 // logs are those that have it: one, as a rule.
@@ -84,6 +87,21 @@ func (s *sealed) logs() []string {
 		return s.Logs
 	}
 	return []string{s.Log}
+}
+
+// others shows what the table says of others.
+func (s *sealed) others() Others { return Others{Remade: s.remade(), Described: s.described} }
+
+// described shows what it says of SBOMs.
+func (s *sealed) described(c *SBOMCase) *reason.Error {
+	for _, domain := range c.Wanted() {
+		if formats, there := s.SBOM[domain]; there {
+			c.Show(domain, "key", formats)
+		} else {
+			c.Reject(domain, reason.New(reason.SBOMMissing, "it has published none"))
+		}
+	}
+	return nil
 }
 
 // remade shows what the table says of second runs.
@@ -112,7 +130,7 @@ func (in input) manifests() []ImageSeal {
 	if in.Seal.Layout {
 		s = inLayout(in.Seal.Output)
 	}
-	s.Subject.Output, s.Statement.Definition.WorkflowTemplate, s.Remade, s.Logs = in.Seal.Output, in.Seal.Ref, in.Seal.remade(), in.Seal.logs()
+	s.Subject.Output, s.Statement.Definition.WorkflowTemplate, s.Others, s.Logs = in.Seal.Output, in.Seal.Ref, in.Seal.others(), in.Seal.logs()
 	if in.Seal.Namespace != "" {
 		s.Statement.Step.Namespace = in.Seal.Namespace
 	}
@@ -334,7 +352,7 @@ func sealAnswer(t *testing.T, set Set, in input) string {
 		consumer.Made = artifact.Digest(digestA)
 	}
 	st.FinishedAt = now.Add(-age)
-	v := set.Sealed(st, seal.logs(), seal.remade(), consumer, now)
+	v := set.Sealed(st, seal.logs(), seal.others(), consumer, now)
 	if !v.Allowed {
 		return string(v.Refusal.Code)
 	}
@@ -370,7 +388,7 @@ func none(t *testing.T) Set {
 
 func TestASetThatWasNotReadRefuses(t *testing.T) {
 	st, c := good()
-	if v := (Set{}).Sealed(st, nil, nil, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
+	if v := (Set{}).Sealed(st, nil, Others{}, c, now); v.Allowed || !v.Refusal.Code.Retryable() {
 		t.Errorf("a seal: %+v", v)
 	}
 	if v := (Set{}).External(External{URI: "s3://store/data/x"}, nil); v.Allowed || !v.Refusal.Code.Retryable() {
@@ -391,7 +409,7 @@ func TestPoliciesAreNamed(t *testing.T) {
 	}
 	st, c := good()
 	st.Step.Namespace, st.FinishedAt = "lib", now
-	if v := set.Sealed(st, nil, nil, c, now); v.Policy != "c" {
+	if v := set.Sealed(st, nil, Others{}, c, now); v.Policy != "c" {
 		t.Errorf("it rests on %q", v.Policy)
 	}
 	says := set.External(External{URI: "s3://store/data/x"}, nil).Refusal.Error()

@@ -142,6 +142,10 @@ const (
 	KindSummary
 	// KindReproduction is a second run of a step: see ParseReproduction.
 	KindReproduction
+	// KindReference names documents about something, such as SBOMs: see ParseReference.
+	KindReference
+	// KindSBOM has a whole SBOM: see BuildSBOM.
+	KindSBOM
 )
 
 // KindOf says by which parser a payload is to be read. It says nothing else of it.
@@ -164,14 +168,18 @@ func KindOf(payload []byte) Kind {
 		return KindSummary
 	case w.PredicateType == ReproductionType:
 		return KindReproduction
+	case w.PredicateType == ReferenceType:
+		return KindReference
+	case sbomOf(w.PredicateType) != "":
+		return KindSBOM
 	case w.Predicate.BuildDefinition.BuildType == WorkflowBuildType:
 		return KindWorkflow
 	}
 	return KindStep
 }
 
-// Check accepts what this release signs: a statement about a step, about a workflow or
-// about a second run, or a summary, each as strictly as its own parser. It gives the
+// Check accepts what this release signs: a statement about a step, about a workflow,
+// about a second run or about an SBOM, or a summary, each as strictly as its own parser. It gives the
 // statement if it is about a step. Its errors have the codes of Parse.
 func Check(payload []byte) (*Statement, error) {
 	if len(payload) == 0 || len(payload) > MaxPayload {
@@ -187,6 +195,14 @@ func Check(payload []byte) (*Statement, error) {
 	case KindReproduction:
 		_, err := ParseReproduction(payload)
 		return nil, err
+	case KindReference:
+		_, err := ParseReference(payload)
+		return nil, err
+	case KindSBOM:
+		if err := checkSBOM(payload); err != nil {
+			return nil, reason.Wrap(reason.StatementInvalid, err, "%v", err)
+		}
+		return nil, nil
 	default:
 		return Parse(payload)
 	}

@@ -91,6 +91,7 @@ const (
 	LogNotTrusted   Code = "LogNotTrusted"
 
 	ReproductionMissing Code = "ReproductionMissing"
+	SBOMMissing         Code = "SBOMMissing"
 	AttestationInvalid  Code = "AttestationInvalid"
 )
 
@@ -257,6 +258,7 @@ var rows = []entry{
 	{code: SealTooOld, meaning: "The seal is older than a policy allows.", remedy: "Run the producing workflow again"},
 	{code: LogNotTrusted, meaning: "The seal is recorded in no transparency log that a policy counts.", remedy: "Run the producing workflow again if the notary has another log by now, or add the log to require.logs of the policy that the message names"},
 	{code: ReproductionMissing, meaning: "A policy asks that somebody else has run the step again and that it made the same, and there is no statement of that which counts: none by a trust domain that the policy names, or one about another seal, with another result, or with a caveat.", remedy: "Have that party run it again and publish the result (argoseal reproduce --publish), and submit the workflow again"},
+	{code: SBOMMissing, meaning: "A policy asks that there is an SBOM of these bytes, and nobody's word of that counts: none by a trust domain that the policy names, or one about other bytes or in another format.", remedy: "Have that party make the SBOM and publish that there is one (argoseal sbom --publish), and submit the workflow again"},
 	{code: AttestationInvalid, meaning: "A policy admits the input by what others attest to have built, and the bundle in its entry does not hold: under the trust domain that the policy names, for that builder and build type, about that subject.", remedy: "Put a bundle that holds into the entry that the message names, or have an operator list the builder under attests in domain.json of that domain; else pin the content (sha256, treeSHA256)"},
 
 	{code: Sealed, meaning: "Every declared output is sealed, or its absence has a reason."},

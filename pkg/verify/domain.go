@@ -66,6 +66,9 @@ type Domain struct {
 	// Reproduces: the signers are believed about what they have run again (statements of
 	// provenance.ReproductionType). With it a domain may have no builders.
 	Reproduces bool
+	// Describes: the signers are believed about SBOMs (statements of
+	// provenance.ReferenceType). With it a domain may have no builders.
+	Describes bool
 	// Attests are builder ids of others, exactly, for which the signers may speak of inputs
 	// from outside, where a policy names the domain. None is one of ours: see Builders.
 	// With some a domain may have no builders.
@@ -115,6 +118,8 @@ type Rules struct {
 	Identities []IdentityRule `json:"identities,omitempty"`
 	// Reproduces: what the signers say of second runs is believed, where a policy asks.
 	Reproduces bool `json:"reproduces,omitempty"`
+	// Describes: what the signers say of SBOMs is believed, where a policy asks.
+	Describes bool `json:"describes,omitempty"`
 	// Attests are builders of others, whose artifacts a policy may admit on the signers' word.
 	Attests []string `json:"attests,omitempty"`
 	// Logs is how many logs have to have a seal; 0 is one.
@@ -166,7 +171,7 @@ func ParseDomain(name string, s Sources) (Domain, error) {
 	if rules.Logs != 0 {
 		d.Logs = rules.Logs
 	}
-	d.Builders, d.Reproduces, d.Attests = rules.Builders, rules.Reproduces, rules.Attests
+	d.Builders, d.Reproduces, d.Describes, d.Attests = rules.Builders, rules.Reproduces, rules.Describes, rules.Attests
 	for _, rule := range rules.Keys {
 		if err := d.limit(rule); err != nil {
 			return Domain{}, err
@@ -250,7 +255,7 @@ func (d Domain) check() error {
 		return fmt.Errorf("it has %d signers, at most %d are allowed", len(d.Keys)+len(d.Identities), maxSigners)
 	case d.AnyBuilder && len(d.Builders) != 0:
 		return errors.New("its signers speak for any builder, and it lists some")
-	case !d.AnyBuilder && !d.Reproduces && len(d.Builders)+len(d.Attests) == 0:
+	case !d.AnyBuilder && !d.Reproduces && !d.Describes && len(d.Builders)+len(d.Attests) == 0:
 		return errors.New("it lists no builder that its signers may speak for")
 	case len(d.Builders) > maxBuilders || len(d.Attests) > maxBuilders:
 		return fmt.Errorf("it lists %d builders and attests for %d, at most %d are allowed of each", len(d.Builders), len(d.Attests), maxBuilders)
@@ -363,7 +368,7 @@ func KeyHint(key crypto.PublicKey) (string, error) {
 // Sources writes a domain as ParseDomain reads it.
 func (d Domain) Sources() (Sources, error) {
 	s := Sources{TrustedRoot: d.TrustedRoot}
-	rules := Rules{Builders: d.Builders, Reproduces: d.Reproduces, Attests: d.Attests, Logs: d.Logs}
+	rules := Rules{Builders: d.Builders, Reproduces: d.Reproduces, Describes: d.Describes, Attests: d.Attests, Logs: d.Logs}
 	some := func(t time.Time) *time.Time {
 		if t.IsZero() {
 			return nil

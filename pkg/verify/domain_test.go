@@ -15,6 +15,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sbom"
 	"github.com/argoseal/argoseal/pkg/seal"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -405,10 +406,68 @@ func TestOnlyRebuildersAreBelievedAboutSecondRuns(t *testing.T) {
 			t.Errorf("%s: written and read: %+v, %v", rules, read, err)
 		}
 	}
+	if err := (&verify.Signed{}).MayDescribe(); reason.Of(err) != reason.BuilderNotTrusted {
+		t.Errorf("of an SBOM that nobody signed: %v", err)
+	}
 	if err := (&verify.Signed{}).MayReproduce(); reason.Of(err) != reason.BuilderNotTrusted {
 		t.Errorf("what nobody signed: %v", err)
 	}
 	if _, err := verify.New(verify.Domain{Name: "one", TrustedRoot: notary.TrustedRoot(), Keys: notary.Domain(t, "x").Keys, Logs: 1}); err == nil {
 		t.Error("a domain that speaks for nothing is trusted")
+	}
+}
+
+// Who says that there are SBOMs seals nothing by that, and nobody else is believed about
+// them: not who builds or reproduces, and not a key that speaks for any builder.
+func TestOnlyDescribersAreBelievedAboutSBOMs(t *testing.T) {
+	notary := sealtest.NewNotary(t)
+	about := artifact.Digest(strings.Repeat("a", 64))
+	sealed, described := notary.Bundle(t, sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", about)), notary.Reference(t, sealtest.Described(about, sbom.SPDX))
+	again := notary.Reproduction(t, sealtest.Reproduced(t, sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", about)))
+	for rules, c := range map[string]struct{ builds, describes bool }{
+		`{"reproduces": true}`: {false, false},
+		`{"builders": ["https://argoseal.dev/builders/v1/test/observed"], "reproduces": true}`: {true, false},
+		`{"describes": true}`: {false, true},
+		`{"describes": true, "builders": ["https://argoseal.dev/builders/v1/test/observed"]}`: {true, true},
+	} {
+		d, err := verify.ParseDomain("one", verify.Sources{TrustedRoot: notary.TrustedRoot(), Keys: notary.Signer.PublicKeyPEM(), Rules: []byte(rules)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, err := verify.New(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := root.Verify(sealed); (err == nil) != c.builds {
+			t.Errorf("%s: a seal: %v", rules, err)
+		}
+		signed, err := root.Payload(described)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := signed.MayDescribe(); (err == nil) != c.describes {
+			t.Errorf("%s: an SBOM: %v", rules, err)
+		}
+		second, err := root.Payload(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := second.MayReproduce(); (err == nil) != strings.Contains(rules, "reproduces") {
+			t.Errorf("%s: a second run: %v", rules, err)
+		}
+		sources, err := d.Sources()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read, err := verify.ParseDomain("one", sources); err != nil || read.Describes != c.describes {
+			t.Errorf("%s: written and read: %+v, %v", rules, read, err)
+		}
+	}
+	signed, err := notary.Root.Payload(described)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := signed.MayDescribe(); reason.Of(err) != reason.BuilderNotTrusted {
+		t.Errorf("by a notary that speaks for any builder: %v", err)
 	}
 }

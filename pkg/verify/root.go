@@ -309,9 +309,10 @@ func (d Domain) digest() (string, error) {
 		Builders   []string
 		Any        bool
 		Reproduces bool
+		Describes  bool `json:",omitempty"` // what others have been hashed without it
 		Attests    []string
 		Logs       int
-	}{Name: d.Name, Root: d.TrustedRoot, Builders: d.Builders, Any: d.AnyBuilder, Reproduces: d.Reproduces, Attests: d.Attests, Logs: d.Logs}
+	}{Name: d.Name, Root: d.TrustedRoot, Builders: d.Builders, Any: d.AnyBuilder, Reproduces: d.Reproduces, Describes: d.Describes, Attests: d.Attests, Logs: d.Logs}
 	for _, k := range d.Keys {
 		said.Keys = append(said.Keys, key{k.Hint, k.Period, k.Compromised})
 	}

@@ -157,6 +157,18 @@ func (s *Signed) MayReproduce() error {
 	return nil
 }
 
+// MayDescribe refuses a statement about an SBOM of whoever is not believed about that. Nobody
+// is, unless the domain's rules say so.
+func (s *Signed) MayDescribe() error {
+	switch {
+	case s.domain == nil:
+		return reason.New(reason.BuilderNotTrusted, "nobody signed it")
+	case !s.domain.Describes:
+		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which is not believed about SBOMs", s.domain.Name)
+	}
+	return nil
+}
+
 // MayAttest refuses a statement of a builder of others that whoever signed may not speak for.
 func (s *Signed) MayAttest(builder string) error {
 	switch {

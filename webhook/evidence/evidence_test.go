@@ -29,6 +29,7 @@ type store struct {
 	seals       map[string]*v1alpha1.ArtifactSeal
 	// reproductions by name.
 	reproductions map[string]*v1alpha1.Reproduction
+	sboms         map[string]*v1alpha1.SBOM
 	fail          error
 	reads         int
 }
@@ -45,6 +46,11 @@ func (s *store) Provenance(_ context.Context, _, name string) (*v1alpha1.Provena
 func (s *store) Reproduction(_ context.Context, _, name string) (*v1alpha1.Reproduction, error) {
 	s.reads++
 	return s.reproductions[name], s.fail
+}
+
+func (s *store) SBOM(_ context.Context, _, name string) (*v1alpha1.SBOM, error) {
+	s.reads++
+	return s.sboms[name], s.fail
 }
 
 func (s *store) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal, error) {

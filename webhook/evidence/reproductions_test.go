@@ -30,7 +30,7 @@ func TestReproductionsAreReadOnceAndNotWithoutEnd(t *testing.T) {
 		s.Step.Pod.UID = fmt.Sprintf("pod-%d", i)
 		return Sealed{Namespace: "ci", Statement: s}
 	}
-	for i := range maxReproductions / 2 {
+	for i := range maxPublished / 2 {
 		for range 2 {
 			a := &asking{domains: []string{"one", "two"}}
 			if no := view.Reproduced(t.Context(), of(i), false, a); no != nil || a.rejected != 2 {
@@ -38,10 +38,10 @@ func TestReproductionsAreReadOnceAndNotWithoutEnd(t *testing.T) {
 			}
 		}
 	}
-	if source.reads != maxReproductions {
-		t.Errorf("%d reads, want %d", source.reads, maxReproductions)
+	if source.reads != maxPublished {
+		t.Errorf("%d reads, want %d", source.reads, maxPublished)
 	}
-	if no := view.Reproduced(t.Context(), of(-1), false, &asking{domains: []string{"one"}}); no == nil || no.Code != reason.UnsupportedPod || source.reads != maxReproductions {
+	if no := view.Reproduced(t.Context(), of(-1), false, &asking{domains: []string{"one"}}); no == nil || no.Code != reason.UnsupportedPod || source.reads != maxPublished {
 		t.Errorf("one more: %v, after %d reads", no, source.reads)
 	}
 	view = NewView(source, Trust{}, NewVerified(1<<20), Consumer{})

@@ -40,6 +40,8 @@ type Source interface {
 	// Reproduction gets what others have signed, by v1alpha1.ReproductionName, from the API
 	// server itself.
 	Reproduction(ctx context.Context, namespace, name string) (*v1alpha1.Reproduction, error)
+	// SBOM is the same, by v1alpha1.SBOMName.
+	SBOM(ctx context.Context, namespace, name string) (*v1alpha1.SBOM, error)
 }
 
 // Abridged is a Source whose records may lack their bundles and lists of files.
@@ -87,13 +89,19 @@ type View struct {
 	listing *v1alpha1.Provenance
 	// prepared is nil unless all inputs were read at once.
 	prepared *prepared
-	// seconds are the Reproductions that were read.
-	seconds map[string]second
+	// seconds are the Reproductions that were read, and sboms the SBOMs: published is how
+	// many of both.
+	seconds   map[string]found[provenance.ReproductionFacts]
+	sboms     map[string]found[provenance.DocumentReference]
+	published int
 }
 
 // NewView has read nothing yet.
 func NewView(source Source, trust Trust, verified *Verified, consumer Consumer) *View {
-	return &View{source: source, trust: trust, verified: verified, consumer: consumer, records: map[string]*v1alpha1.Provenance{}}
+	return &View{
+		source: source, trust: trust, verified: verified, consumer: consumer, records: map[string]*v1alpha1.Provenance{},
+		seconds: map[string]found[provenance.ReproductionFacts]{}, sboms: map[string]found[provenance.DocumentReference]{},
+	}
 }
 
 // Attested says what the bundle of a policy's entry attests; see Verified.

@@ -61,7 +61,7 @@ var incurables = []reason.Code{
 	reason.OriginMismatch, reason.OriginUnknown, reason.GuardsNotHeld,
 	// Policies and Revocations do not want it. They are the cluster's and the namespace's.
 	reason.PolicyInvalid, reason.PolicyConflict, reason.PolicyNarrowed, reason.Revoked,
-	reason.ProducerFailed, reason.LevelTooLow, reason.SealTooOld, reason.LogNotTrusted, reason.ReproductionMissing,
+	reason.ProducerFailed, reason.LevelTooLow, reason.SealTooOld, reason.LogNotTrusted, reason.ReproductionMissing, reason.SBOMMissing,
 	// What was sealed cannot be pinned for what the template makes of it, the pins of all
 	// do not fit, or the template takes from outside what no policy admits as it is.
 	reason.UnsupportedPod, reason.RemoteUnsupported, reason.ArchiveMismatch, reason.ModeUnsupported, reason.FilesUnknown, reason.PrefixUnsupported,

@@ -314,10 +314,15 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 		}
 		statement = elsewhere(statement, e.step.Workflow)
 	}
-	made := func(again *policy.ReproductionCase) *reason.Error {
-		return e.view.Reproduced(ctx, sealed, asStored(c, sealed.Subject.Sum), again)
+	others := policy.Others{
+		Remade: func(again *policy.ReproductionCase) *reason.Error {
+			return e.view.Reproduced(ctx, sealed, asStored(c, sealed.Subject.Sum), again)
+		},
+		Described: func(of *policy.SBOMCase) *reason.Error {
+			return e.view.Described(ctx, sealed.Namespace, sealed.Subject.SHA256, of)
+		},
 	}
-	verdict := e.policies.Sealed(sealed.Statement, sealed.Logs, made, e.consumer, e.gate.Clock.Now())
+	verdict := e.policies.Sealed(sealed.Statement, sealed.Logs, others, e.consumer, e.gate.Clock.Now())
 	var failed *reason.Error
 	if c.replaced && sealed.Statement.Outcome.Result == provenance.Failed {
 		if failed = verdict.Refusal; verdict.Allowed {
@@ -325,7 +330,7 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 		}
 		succeeded := *sealed.Statement
 		succeeded.Outcome.Result = provenance.Succeeded
-		verdict = e.policies.Sealed(&succeeded, sealed.Logs, made, e.consumer, e.gate.Clock.Now())
+		verdict = e.policies.Sealed(&succeeded, sealed.Logs, others, e.consumer, e.gate.Clock.Now())
 	}
 	if !verdict.Allowed {
 		return vouched{}, verdict.Refusal

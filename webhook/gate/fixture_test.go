@@ -86,6 +86,7 @@ type memory struct {
 	seals       map[string]*v1alpha1.ArtifactSeal
 	// reproductions by namespace and name.
 	reproductions map[string]*v1alpha1.Reproduction
+	sboms         map[string]*v1alpha1.SBOM
 	// What fails, if set.
 	failProducers, failProvenance, failSeal, failSeals, failWorkflowSeals, failReproduction error
 	reads, secondReads                                                                      int
@@ -113,6 +114,11 @@ func (m *memory) Provenance(_ context.Context, _, name string) (*v1alpha1.Proven
 func (m *memory) Reproduction(_ context.Context, namespace, name string) (*v1alpha1.Reproduction, error) {
 	m.secondReads++
 	return m.reproductions[namespace+"/"+name], m.failReproduction
+}
+
+func (m *memory) SBOM(_ context.Context, namespace, name string) (*v1alpha1.SBOM, error) {
+	m.secondReads++
+	return m.sboms[namespace+"/"+name], m.failReproduction
 }
 
 func (m *memory) Seal(_ context.Context, _, name string) (*v1alpha1.ArtifactSeal, error) {

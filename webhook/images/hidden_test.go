@@ -87,7 +87,7 @@ func TestLaterSealsDoNotHideTheOneThatWasMadeAgain(t *testing.T) {
 					t.Fatalf("try %d: %v", tries, no)
 				}
 			}
-			if most := maxReproductions / len(domains); tries != (len(c.seals)+most-1)/most {
+			if most := maxPublished / len(domains); tries != (len(c.seals)+most-1)/most {
 				t.Errorf("it is found after %d tries", tries)
 			}
 		})

@@ -31,10 +31,10 @@ const (
 	// ones are looked at. So others cannot hide a seal behind their own seals of
 	// the same bytes.
 	maxLooked = 128
-	// maxReproductions is how many statements about second runs are looked for in their
-	// place where policies want them, one for each seal and trust domain: an evaluation
-	// reads 256 of them (webhook/evidence).
-	maxReproductions = 64
+	// maxPublished is how many statements of others are looked for where policies want
+	// them, one for each seal, trust domain and kind of statement: an evaluation reads 256
+	// of them (webhook/evidence).
+	maxPublished = 64
 	// rememberedLooks bounds the seals that are known not to count, in bytes.
 	rememberedLooks = 4 << 20
 	sizeOfLook      = 300
@@ -204,8 +204,8 @@ func (d *decision) image(ctx context.Context, i image.Image) *reason.Error {
 		return slices.DeleteFunc(seals, func(s v1alpha1.ArtifactSeal) bool { return d.gate.Looked.knows(lookAt(&s, i, d.consumer), now) })
 	}
 	most := maxLooked
-	if n := k.Reproducers(); n > 0 {
-		most = max(1, maxReproductions/n)
+	if n := k.Asked(); n > 0 {
+		most = max(1, maxPublished/n)
 	}
 	var seals []v1alpha1.ArtifactSeal
 	others, more := 0, 0
@@ -309,10 +309,17 @@ func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace stri
 	unread := false
 	counts := k.Show(policy.ImageSeal{
 		Statement: sealed.Statement, Subject: sealed.Subject, Logs: sealed.Logs, KeyHint: sealed.KeyHint,
-		Remade: func(c *policy.ReproductionCase) *reason.Error {
-			no := d.view.Reproduced(ctx, sealed, false, c)
-			unread = no != nil // nobody looked
-			return no
+		Others: policy.Others{
+			Remade: func(c *policy.ReproductionCase) *reason.Error {
+				no := d.view.Reproduced(ctx, sealed, false, c)
+				unread = no != nil // nobody looked
+				return no
+			},
+			Described: func(c *policy.SBOMCase) *reason.Error {
+				no := d.view.Described(ctx, sealed.Namespace, k.Digest(), c)
+				unread = no != nil
+				return no
+			},
 		},
 	})
 	return counts || unread

@@ -24,6 +24,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/policy"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sbom"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
 	"github.com/argoseal/argoseal/pkg/tag"
 	"github.com/argoseal/argoseal/pkg/verify"
@@ -45,6 +46,7 @@ type cluster struct {
 	lists   int
 	// reproductions by namespace and name.
 	reproductions map[string]*v1alpha1.Reproduction
+	sboms         map[string]*v1alpha1.SBOM
 	// meanwhile happens when the pods have been read.
 	meanwhile func()
 }
@@ -63,6 +65,10 @@ func (c *cluster) Provenance(_ context.Context, namespace, name string) (*v1alph
 
 func (c *cluster) Reproduction(_ context.Context, namespace, name string) (*v1alpha1.Reproduction, error) {
 	return c.reproductions[namespace+"/"+name], c.err
+}
+
+func (c *cluster) SBOM(_ context.Context, namespace, name string) (*v1alpha1.SBOM, error) {
+	return c.sboms[namespace+"/"+name], c.err
 }
 
 func (c *cluster) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal, error) {
@@ -628,5 +634,41 @@ func TestAnImageIsHeldToWhoHasMadeItAgain(t *testing.T) {
 	publish(sealtest.Differs(sealtest.Reproduced(t, signed.Payload)))
 	expect(t, decide(t, g, trust, nil, image), reason.ImageUnproven)
 	publish(sealtest.Reproduced(t, signed.Payload))
+	expect(t, decide(t, g, trust, nil, image), "")
+}
+
+// A seal of a manifest counts where a policy wants an SBOM once there is one of just that
+// image.
+func TestAnImageIsHeldToItsSBOM(t *testing.T) {
+	g, c, trust := fixture(t)
+	of := strict()
+	of.cluster[0].Spec.Require = &v1alpha1.Require{SBOM: &v1alpha1.SBOMBy{By: []string{"scanner"}}}
+	g.Policies = of
+	by := sealtest.NewNotary(t)
+	d := by.Domain(t, "scanner")
+	d.Describes = true
+	notary, ok := trust.Root.(*verify.Root)
+	if !ok {
+		t.Fatalf("the root is a %T", trust.Root)
+	}
+	root, err := notary.With(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust.Root = root
+	publish := func(about string) {
+		c.sboms = map[string]*v1alpha1.SBOM{"ci/" + v1alpha1.SBOMName(made, "scanner"): {
+			Spec: v1alpha1.SBOMSpec{Bundle: string(by.Reference(t, sealtest.Described(artifact.Digest(about), sbom.CycloneDX)))},
+		}}
+	}
+	image := podOf(app + "@sha256:" + made)
+	no := decide(t, g, trust, nil, image)
+	expect(t, no, reason.ImageUnproven)
+	if !strings.Contains(no.Detail, string(reason.SBOMMissing)) {
+		t.Errorf("it says %s", no.Detail)
+	}
+	publish(other)
+	expect(t, decide(t, g, trust, nil, image), reason.ImageUnproven)
+	publish(made)
 	expect(t, decide(t, g, trust, nil, image), "")
 }

@@ -93,6 +93,11 @@ func (l Live) Seal(ctx context.Context, namespace, name string) (*v1alpha1.Artif
 	return get(ctx, l.API, namespace, name, &v1alpha1.ArtifactSeal{})
 }
 
+// SBOM implements evidence.Source.
+func (l Live) SBOM(ctx context.Context, namespace, name string) (*v1alpha1.SBOM, error) {
+	return get(ctx, l.API, namespace, name, &v1alpha1.SBOM{})
+}
+
 // Reproduction implements evidence.Source.
 func (l Live) Reproduction(ctx context.Context, namespace, name string) (*v1alpha1.Reproduction, error) {
 	return get(ctx, l.API, namespace, name, &v1alpha1.Reproduction{})

@@ -57,6 +57,10 @@ func (n *nothing) Provenance(context.Context, string, string) (*v1alpha1.Provena
 	return nil, nil
 }
 
+func (n *nothing) SBOM(context.Context, string, string) (*v1alpha1.SBOM, error) {
+	return nil, nil
+}
+
 func (n *nothing) Seal(context.Context, string, string) (*v1alpha1.ArtifactSeal, error) {
 	return nil, nil
 }

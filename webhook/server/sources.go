@@ -92,6 +92,11 @@ func (w Watched) Reproduction(ctx context.Context, namespace, name string) (*v1a
 	return w.Pods.Reproduction(ctx, namespace, name)
 }
 
+// SBOM implements evidence.Source. These are not watched, either.
+func (w Watched) SBOM(ctx context.Context, namespace, name string) (*v1alpha1.SBOM, error) {
+	return w.Pods.SBOM(ctx, namespace, name)
+}
+
 // Whole implements evidence.Abridged.
 func (w Watched) Whole(ctx context.Context, namespace, name string) (*v1alpha1.Provenance, error) {
 	return w.Pods.Provenance(ctx, namespace, name)

@@ -109,6 +109,15 @@ var scorecardTestRecipe = gobuild.Recipe{
 	Tags: []string{"containers_image_openpgp"},
 }
 
+// kwokRecipe plays nodes and what becomes of their pods: for the benchmark of throughput.
+var kwokRecipe = gobuild.Recipe{
+	Name:    "kwok",
+	Module:  "sigs.k8s.io/kwok",
+	Version: "v0.8.0",
+	Sum:     "h1:OTIOTwgROqPMovcTwxICx2eYQ4AwLpSx5EpjbDKF4SQ=",
+	Targets: []gobuild.Target{{Name: "kwok", Package: "./cmd/kwok"}},
+}
+
 var golangciLintRecipe = gobuild.Recipe{
 	Name:    "golangci-lint",
 	Module:  "github.com/golangci/golangci-lint/v2",

@@ -52,6 +52,10 @@ func TestWhatKubectlShows(t *testing.T) {
 			object:  &v1alpha1.Reproduction{ObjectMeta: meta, Spec: v1alpha1.ReproductionSpec{Verdict: "NotReproduced", Bundle: "{}"}},
 			columns: map[string]any{"Name": "shown", "Verdict": "NotReproduced"}, wide: map[string]any{},
 		},
+		"namespaces/default/sboms/shown": {
+			object:  &v1alpha1.SBOM{ObjectMeta: meta, Spec: v1alpha1.SBOMSpec{Format: "spdx", Bundle: "{}"}},
+			columns: map[string]any{"Name": "shown", "Format": "spdx"}, wide: map[string]any{},
+		},
 		"namespaces/default/provenances/shown": {
 			object: &v1alpha1.Provenance{
 				ObjectMeta: meta, Spec: v1alpha1.ProvenanceSpec{Pod: pod, Workflow: workflow, NodeID: "flow-1"},
@@ -91,7 +95,7 @@ func TestWhatKubectlShows(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch c.object.(type) {
-			case *v1alpha1.ArtifactSeal, *v1alpha1.Reproduction: // nothing of their status is shown
+			case *v1alpha1.ArtifactSeal, *v1alpha1.Reproduction, *v1alpha1.SBOM: // nothing of their status is shown
 			default:
 				c.object.SetResourceVersion(written.GetResourceVersion())
 				if err := api.Status().Update(t.Context(), c.object); err != nil {

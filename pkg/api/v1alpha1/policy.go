@@ -490,7 +490,7 @@ type TrustedReference struct {
 
 // Require is what is asked of seals beyond the built-in policy.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.level) || has(self.maxAge) || has(self.logs) || has(self.reproduced)",message="give at least one of level, maxAge, logs and reproduced (fields that do not exist are dropped, so look at the spelling)"
+// +kubebuilder:validation:XValidation:rule="has(self.level) || has(self.maxAge) || has(self.logs) || has(self.reproduced) || has(self.sbom)",message="give at least one of level, maxAge, logs, reproduced and sbom (fields that do not exist are dropped, so look at the spelling)"
 type Require struct {
 	// level of the builder: isolated refuses what was only observed.
 	// +optional
@@ -515,6 +515,28 @@ type Require struct {
 	// same (docs/reproduce.md).
 	// +optional
 	Reproduced *ReproducedBy `json:"reproduced,omitempty"`
+	// sbom asks that somebody has signed that there is a software bill of materials of
+	// these bytes (docs/sbom.md).
+	// +optional
+	SBOM *SBOMBy `json:"sbom,omitempty"`
+}
+
+// SBOMBy says whose word counts that there is an SBOM, and of what kind.
+type SBOMBy struct {
+	// by are trust domains that describe; one of them has to have signed.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	By []string `json:"by"`
+	// formats that count; without, both.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:Enum=spdx;cyclonedx
+	Formats []string `json:"formats,omitempty"`
 }
 
 // ReproducedBy says whose word counts that a step made the same again.

@@ -12,7 +12,7 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
 // AddToScheme registers this package's types with a scheme.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &Provenance{}, &ProvenanceList{}, &ArtifactSeal{}, &ArtifactSealList{},
-		&WorkflowProvenance{}, &WorkflowProvenanceList{}, &Revocation{}, &RevocationList{}, &Reproduction{}, &ReproductionList{}, &TransparencyLog{}, &TransparencyLogList{},
+		&WorkflowProvenance{}, &WorkflowProvenanceList{}, &Revocation{}, &RevocationList{}, &Reproduction{}, &ReproductionList{}, &SBOM{}, &SBOMList{}, &TransparencyLog{}, &TransparencyLogList{},
 		&ClusterProvenancePolicy{}, &ClusterProvenancePolicyList{}, &ProvenancePolicy{}, &ProvenancePolicyList{},
 		&SecretEncryption{}, &SecretEncryptionList{}, &SecretAccess{}, &SecretAccessList{})
 	metav1.AddToGroupVersion(s, GroupVersion)

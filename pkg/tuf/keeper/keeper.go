@@ -185,7 +185,7 @@ func (k *Keeper) follow(ctx context.Context, current, before, target []byte, now
 		TrustedRoot: made, Keys: []byte(signers.Data[v1alpha1.NotaryKeyKey]), Rules: []byte(signers.Data[v1alpha1.RulesKey]),
 	})
 	if err == nil {
-		d.AnyBuilder = len(d.Builders)+len(d.Attests) == 0 && !d.Reproduces // each program knows those of its cluster
+		d.AnyBuilder = len(d.Builders)+len(d.Attests) == 0 && !d.Reproduces && !d.Describes // each program knows those of its cluster
 		_, err = verify.New(d)
 	}
 	if err != nil {

@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/sbom"
+	"github.com/argoseal/argoseal/pkg/seal/sealtest"
+)
+
+const (
+	made  = "the bytes that a step made"
+	spdx  = `{"spdxVersion":"SPDX-2.3","packages":[{"name":"a"}]}`
+	cyclo = `{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"a"}]}`
+)
+
+// sealedBytes is a step that made these bytes.
+func sealedBytes(t *testing.T) sealedStep {
+	t.Helper()
+	return sealedRun(t, func(f *provenance.Facts) { f.Subjects[0].SHA256 = artifact.DigestOfText(made) })
+}
+
+// sbomBy are options that ask for nobody in particular, and sign with a notary's key.
+func sbomBy(by *sealtest.Notary) *sbomOptions {
+	o := &sbomOptions{format: "spdx", timeout: time.Minute}
+	o.producer.any, o.producer.level, o.producer.outcome, o.producer.mode, o.producer.overrides = true, "observed", "any", "any", "any"
+	if by != nil {
+		o.attest.sealer, o.attest.root = by.Sealer, by.Root
+	}
+	return o
+}
+
+// said is a command that keeps what it says.
+func said(t *testing.T) (*cobra.Command, *bytes.Buffer) {
+	t.Helper()
+	c, out := &cobra.Command{}, &bytes.Buffer{}
+	c.SetContext(t.Context())
+	c.SetOut(out)
+	c.SetErr(out)
+	return c, out
+}
+
+func TestAnSBOMIsSignedAndPublished(t *testing.T) {
+	by := sealtest.NewNotary(t)
+	step := sealedBytes(t)
+	ns, about := step.Step.Namespace, artifact.DigestOfText(made)
+	api := clusterOf(t, &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: step.Step.Pod.UID, UID: "record"}})
+	for format, document := range map[sbom.Format]string{sbom.SPDX: spdx, sbom.CycloneDX: cyclo} {
+		o := sbomBy(by)
+		o.artifact, o.document, o.of = write(t, []byte(made)), write(t, []byte(document)), "hello-art"
+		o.attest.file, o.attest.as = filepath.Join(t.TempDir(), "sbom.json"), "scanner"
+		cmd, out := said(t)
+		if err := o.describe(cmd, api, step); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{string(format), "with 1 parts", string(about), "published: SBOM argo/" + string(about) + ".scanner"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%q lacks %q", out, want)
+			}
+		}
+		var s v1alpha1.SBOM
+		if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: v1alpha1.SBOMName(string(about), "scanner")}, &s); err != nil {
+			t.Fatal(err)
+		}
+		signed, err := by.Root.Payload([]byte(s.Spec.Bundle))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := provenance.ParseReference(signed.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := r.Speaks(about); len(f) != 1 || f[0] != format || s.Spec.Format != string(format) || r.Documents[0].SHA256 != artifact.DigestOfText(document) ||
+			!strings.HasPrefix(r.Documents[0].URI, "ni:///sha-256;") || len(s.OwnerReferences) != 1 || s.OwnerReferences[0].UID != "record" {
+			t.Errorf("published is %+v, which says %+v", s, r)
+		}
+		raw, err := os.ReadFile(o.attest.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err = by.Root.Payload(raw)
+		if err != nil || !strings.Contains(string(signed.Payload), document) || provenance.KindOf(signed.Payload) != provenance.KindSBOM {
+			t.Errorf("the file states %v, %v", signed, err)
+		}
+		// It is no word on who made it.
+		code, _, errs := command(t, "", "verify", o.artifact, "--any-producer", "--bundle", o.attest.file, "--key", write(t, by.Signer.PublicKeyPEM()), "--trusted-root", write(t, by.TrustedRoot()))
+		if code != reason.StatementInvalid.ExitCode() || !strings.Contains(errs, "SBOM") {
+			t.Errorf("verify: exit code %d\n%s", code, errs)
+		}
+	}
+}
+
+// Without a key nothing is signed, and it says so.
+func TestAnSBOMIsLookedAtWithoutAKey(t *testing.T) {
+	o := sbomBy(nil)
+	o.artifact, o.document = "sha256:"+string(artifact.DigestOfText(made)), write(t, []byte(spdx))
+	cmd, out := said(t)
+	if err := o.describe(cmd, nil, sealedBytes(t)); err != nil || !strings.Contains(out.String(), "Nothing is signed") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestAnSBOMOfSomethingElseIsNotSigned(t *testing.T) {
+	by := sealtest.NewNotary(t)
+	for name, c := range map[string]struct {
+		change func(*sbomOptions)
+		want   reason.Code
+	}{
+		"other bytes":        {func(o *sbomOptions) { o.artifact = write(t, []byte("other bytes")) }, reason.DigestMismatch},
+		"another output":     {func(o *sbomOptions) { o.of = "other" }, reason.DigestMismatch},
+		"a folder":           {func(o *sbomOptions) { o.artifact = t.TempDir() }, reason.DigestMismatch},
+		"no such file":       {func(o *sbomOptions) { o.artifact = "/nowhere" }, reason.UsageInvalid},
+		"another image":      {func(o *sbomOptions) { o.artifact, o.image = "", "registry.test/app@sha256:"+strings.Repeat("a", 64) }, reason.DigestMismatch},
+		"an image by a tag":  {func(o *sbomOptions) { o.artifact, o.image = "", "registry.test/app:1" }, reason.UsageInvalid},
+		"no document":        {func(o *sbomOptions) { o.document = write(t, []byte("{}")) }, reason.UsageInvalid},
+		"an empty document":  {func(o *sbomOptions) { o.document = write(t, []byte(`{"spdxVersion":"SPDX-2.3"}`)) }, reason.UsageInvalid},
+		"an endless one":     {func(o *sbomOptions) { o.document = write(t, make([]byte, sbom.MaxDocument+1)) }, reason.UsageInvalid},
+		"another's workflow": {func(o *sbomOptions) { o.producer.any, o.producer.namespace = false, "elsewhere" }, reason.ProducerMismatch},
+	} {
+		o := sbomBy(by)
+		o.artifact, o.document, o.attest.file = write(t, []byte(made)), write(t, []byte(spdx)), filepath.Join(t.TempDir(), "sbom.json")
+		c.change(o)
+		cmd, _ := said(t)
+		err := o.describe(cmd, nil, sealedBytes(t))
+		if _, there := os.Stat(o.attest.file); reason.Of(err) != c.want || there == nil {
+			t.Errorf("%s: %v, the file: %v", name, err, there)
+		}
+	}
+	// What has no room as a whole is published by its digest.
+	large := `{"spdxVersion":"SPDX-2.3","packages":[{"name":"` + strings.Repeat("a", provenance.MaxPayload) + `"}]}`
+	o := sbomBy(by)
+	o.artifact, o.document, o.attest.as = write(t, []byte(made)), write(t, []byte(large)), "scanner"
+	cmd, _ := said(t)
+	if err := o.describe(cmd, clusterOf(t), sealedBytes(t)); err != nil {
+		t.Error(err)
+	}
+	o.attest.file = filepath.Join(t.TempDir(), "sbom.json")
+	if err := o.describe(cmd, clusterOf(t), sealedBytes(t)); reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "--publish") {
+		t.Errorf("a whole one that is large: %v", err)
+	}
+}
+
+func TestWhatAnSBOMNeedsIsSaid(t *testing.T) {
+	by := sealtest.NewNotary(t)
+	base := []string{"sbom", "ci/x", "--key", write(t, by.Signer.PublicKeyPEM()), "--trusted-root", write(t, by.TrustedRoot()), "--kubeconfig", "/nowhere"}
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"about nothing":     {[]string{"--run-syft"}, "--artifact"},
+		"about two things":  {[]string{"--run-syft", "--artifact", "x", "--image", "y"}, "--artifact"},
+		"no SBOM":           {[]string{"--artifact", "x"}, "--sbom"},
+		"two SBOMs":         {[]string{"--artifact", "x", "--sbom", "y", "--run-syft"}, "--sbom"},
+		"syft and a digest": {[]string{"--artifact", "sha256:" + digest, "--run-syft"}, "--run-syft"},
+		"another format":    {[]string{"--artifact", "x", "--run-syft", "--format", "xml"}, "--format"},
+		"no time":           {[]string{"--artifact", "x", "--run-syft", "--timeout", "0s"}, "--timeout"},
+		"beside no image":   {[]string{"--artifact", "x", "--run-syft", "--attach"}, "--image"},
+		"nothing to attach": {[]string{"--image", "x", "--run-syft", "--attach"}, "--sign-key"},
+		"publish nothing":   {[]string{"--artifact", "x", "--run-syft", "--publish", "scanner"}, "--sign-key"},
+	} {
+		code, out, errs := command(t, "", append(append([]string{}, base...), c.args...)...)
+		if code != reason.UsageInvalid.ExitCode() || !strings.Contains(errs, c.says) {
+			t.Errorf("%s: exit code %d\n%s%s", name, code, out, errs)
+		}
+	}
+}
+
+// fakeSyft puts a program on the path that says what it was given, and does as the script
+// says.
+func fakeSyft(t *testing.T, script string) (saw string) {
+	t.Helper()
+	dir := t.TempDir()
+	saw = filepath.Join(dir, "saw")
+	text := fmt.Sprintf("#!/bin/sh\necho \"$@\" > %s\nfor a in \"$@\"; do case \"$a\" in file:*) cat \"${a#file:}\" >> %s;; dir:*) ls \"${a#dir:}\" >> %s;; esac; done\n%s\n", saw, saw, saw, script)
+	if err := os.WriteFile(filepath.Join(dir, "syft"), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return saw
+}
+
+func TestSyftSeesJustWhatWasSealed(t *testing.T) {
+	saw := fakeSyft(t, "echo '"+spdx+"'")
+	o := sbomBy(nil)
+	o.artifact, o.syft = write(t, []byte(made)), true
+	cmd, out := said(t)
+	if err := o.describe(cmd, nil, sealedBytes(t)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(saw)
+	if err != nil || !strings.Contains(string(raw), made) || !strings.Contains(string(raw), "spdx-json") || !strings.Contains(string(raw), "--source-name "+location) || strings.Contains(string(raw), o.artifact) {
+		t.Errorf("syft saw %s, %v; it is said %s", raw, err, out)
+	}
+	// Bytes that are not sealed it is not shown at all.
+	if err := os.Remove(saw); err != nil {
+		t.Fatal(err)
+	}
+	o.artifact = write(t, []byte("other bytes"))
+	if err := o.describe(cmd, nil, sealedBytes(t)); reason.Of(err) != reason.DigestMismatch {
+		t.Error(err)
+	}
+	if _, err := os.Stat(saw); err == nil {
+		t.Error("syft was run on what is not sealed")
+	}
+	// A directory that was stored without an archive.
+	dir := filepath.Join(t.TempDir(), "model")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "inside"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := content.TreeOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := sealedRun(t, func(f *provenance.Facts) {
+		f.Subjects[0].URI, f.Subjects[0].Sum = "s3://minio:9000/artifacts/model/", content.Sum{Form: content.FormDirectory, Size: 1, SHA256: tree, Tree: tree}
+	})
+	o.artifact = dir
+	if err := o.describe(cmd, nil, folder); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := os.ReadFile(saw); err != nil || !strings.Contains(string(raw), "dir:") || !strings.Contains(string(raw), "inside") {
+		t.Errorf("syft saw %s, %v", raw, err)
+	}
+}
+
+func TestSyftIsHeldToBounds(t *testing.T) {
+	for name, c := range map[string]struct{ script, says string }{
+		"it fails":           {"echo broken >&2; exit 3", "broken"},
+		"it says too much":   {"yes | head -c 40000000", "syft made more than"},
+		"it complains a lot": {"yes | head -c 9000000 >&2; exit 1", "exit status 1"},
+		"it does not end":    {"sleep 60", "--timeout"},
+		"it makes no SBOM":   {"echo '{}'", "the SBOM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fakeSyft(t, c.script)
+			o := sbomBy(nil)
+			o.artifact, o.syft = write(t, []byte(made)), true
+			if strings.HasPrefix(c.script, "sleep") {
+				o.timeout = 2 * time.Second
+			}
+			cmd, _ := said(t)
+			begun := time.Now()
+			err := o.describe(cmd, nil, sealedBytes(t))
+			if reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), c.says) || len(err.Error()) > 2*maxComplaint {
+				t.Errorf("%v", err)
+			}
+			if took := time.Since(begun); took > 50*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+	t.Setenv("PATH", t.TempDir())
+	o := sbomBy(nil)
+	o.artifact, o.syft = write(t, []byte(made)), true
+	cmd, _ := said(t)
+	if err := o.describe(cmd, nil, sealedBytes(t)); reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "--sbom") {
+		t.Errorf("without syft: %v", err)
+	}
+}
+
+// describeImage signs an SBOM of an image, and puts it beside it.
+func (p pushed) describeImage(t *testing.T, by *sealtest.Notary, document string) {
+	t.Helper()
+	o := sbomBy(by)
+	o.keys, o.trustedRoot, o.rules = []string{p.key}, p.root, configFile("domain.json")
+	o.image, o.document, o.attach, o.registry.plainHTTP = p.ref.String(), write(t, []byte(document)), true, true
+	step, err := o.inFile(p.bundleAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := said(t)
+	if err := o.describe(cmd, nil, step); err != nil || !strings.Contains(out.String(), "It is beside the image") {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+func TestAnSBOMIsPutBesideItsImage(t *testing.T) {
+	by := sealtest.NewNotary(t)
+	for _, p := range []pushed{pushImage(t, registry.WithReferrersSupport(true)), sealedLayout(t, registry.WithReferrersSupport(true))} {
+		p.describeImage(t, by, spdx)
+		p.describeImage(t, by, cyclo)
+		if n := len(p.referrers(t)); n != 2 {
+			t.Errorf("%d are beside it", n)
+		}
+	}
+}
+
+// TestCosignVerifiesSBOMs: the judge is from outside.
+func TestCosignVerifiesSBOMs(t *testing.T) {
+	cosign := os.Getenv("ARGOSEAL_BIN_COSIGN")
+	if cosign == "" {
+		t.Skip("cosign is not built: make integration")
+	}
+	by, p := sealtest.NewNotary(t), pushImage(t, registry.WithReferrersSupport(true))
+	judge := func(kind, key string) (string, error) {
+		c := exec.CommandContext(t.Context(), cosign, "verify-attestation", "--key", key, "--trusted-root", write(t, by.TrustedRoot()), "--type", kind, "--allow-http-registry", p.ref.String())
+		c.Env = append(os.Environ(), "HOME="+t.TempDir())
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	key := write(t, by.Signer.PublicKeyPEM())
+	if out, err := judge("spdxjson", key); err == nil {
+		t.Errorf("there is one already\n%s", out)
+	}
+	p.describeImage(t, by, spdx)
+	p.describeImage(t, by, cyclo)
+	for _, kind := range []string{"spdxjson", "cyclonedx"} {
+		if out, err := judge(kind, key); err != nil || strings.Count(out, "\"payloadType\"") != 1 {
+			t.Errorf("%s: %v\n%s", kind, err, out)
+		}
+		if out, err := judge(kind, p.key); err == nil {
+			t.Errorf("%s: it holds under another key, too\n%s", kind, out)
+		}
+	}
+}
