@@ -30,9 +30,9 @@ func (s *scene) asksSBOM(t *testing.T, by string) {
 // describes writes what somebody has signed where a domain would publish it.
 func (s *scene) describes(t *testing.T, about artifact.Digest, domain string, bundle []byte) {
 	t.Helper()
-	b := &v1alpha1.SBOM{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.SBOMName(string(about), domain)}}
+	b := &v1alpha1.SBOM{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.SBOMName(string(about), "file", domain)}}
 	err := s.admin.Get(t.Context(), client.ObjectKeyFromObject(b), b)
-	b.Spec = v1alpha1.SBOMSpec{Format: "spdx", Bundle: string(bundle)}
+	b.Spec = v1alpha1.SBOMSpec{Formats: []string{"spdx"}, Bundle: string(bundle)}
 	if err == nil {
 		check(t, s.admin.Update(t.Context(), b))
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -230,6 +232,9 @@ type publication struct {
 	kind   string
 	// most is the size of the largest bundle, in bytes.
 	most int
+	// shared: it is about bytes that other steps may have made, too. It goes when the last
+	// of their records does.
+	shared bool
 	// bundle is what the object has, and set gives it what is new.
 	bundle func() string
 	set    func()
@@ -248,14 +253,12 @@ func (o *attestOptions) publish(ctx context.Context, api client.Client, about se
 			return usage(fmt.Errorf("there is %s %s/%s already, and this key has not signed it: --replace overwrites it (%w)", p.kind, r.GetNamespace(), r.GetName(), err))
 		}
 	}
-	// Whoever wrote the one before may have tied its life to something else.
-	r.SetOwnerReferences(nil)
-	r.SetFinalizers(nil)
-	var record v1alpha1.Provenance
-	if api.Get(ctx, client.ObjectKey{Namespace: r.GetNamespace(), Name: about.Step.Pod.UID}, &record) == nil {
-		// It goes with what it is about.
-		r.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: record.Name, UID: record.UID}})
+	if err == nil && r.GetDeletionTimestamp() != nil {
+		return reason.New(reason.LookupFailed, "%s %s/%s is being deleted: run this again once it is gone", p.kind, r.GetNamespace(), r.GetName())
 	}
+	// Whoever wrote the one before may have tied its life to something else.
+	r.SetFinalizers(nil)
+	r.SetOwnerReferences(owners(ctx, api, r, about.Step.Pod.UID, p.shared))
 	p.set()
 	switch {
 	case apierrors.IsNotFound(err):
@@ -268,4 +271,32 @@ func (o *attestOptions) publish(ctx context.Context, api client.Client, about se
 	}
 	_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable("published: "+p.kind+" "+r.GetNamespace()+"/"+r.GetName()))
 	return nil
+}
+
+// maxOwners is how many records the life of one object may hang on.
+const maxOwners = 32
+
+// owners are the records that an object goes with: that of the step, and of one that is
+// shared also those that it has, as far as they are records that are there.
+func owners(ctx context.Context, api client.Client, r client.Object, step string, shared bool) []metav1.OwnerReference {
+	var out []metav1.OwnerReference
+	add := func(name string, want types.UID) {
+		var record v1alpha1.Provenance
+		if len(out) == maxOwners || slices.ContainsFunc(out, func(o metav1.OwnerReference) bool { return o.Name == name }) {
+			return
+		}
+		if api.Get(ctx, client.ObjectKey{Namespace: r.GetNamespace(), Name: name}, &record) == nil && (want == "" || want == record.UID) {
+			out = append(out, metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: record.Name, UID: record.UID})
+		}
+	}
+	if shared {
+		before := r.GetOwnerReferences()
+		for _, o := range before[:min(len(before), maxOwners)] {
+			if o.APIVersion == v1alpha1.GroupVersion.String() && o.Kind == "Provenance" && o.UID != "" {
+				add(o.Name, o.UID)
+			}
+		}
+	}
+	add(step, "")
+	return out
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -110,7 +111,9 @@ func (o *sbomOptions) check() error {
 		return usage(errors.New("say what it is about: --artifact or --image, one of them"))
 	case (o.document == "") == !o.syft:
 		return usage(errors.New("say which SBOM: --sbom or --run-syft, one of them"))
-	case o.syft && (o.artifact == "-" || strings.HasPrefix(o.artifact, "sha256:")):
+	case o.artifact == "-":
+		return usage(errors.New("--artifact is a file, a folder or a digest: what is piped in is not read"))
+	case o.syft && strings.HasPrefix(o.artifact, "sha256:"):
 		return usage(errors.New("--run-syft needs the artifact as a file or a folder"))
 	case !slices.Contains(sbom.Formats, sbom.Format(o.format)):
 		return usage(fmt.Errorf("--format is %.80q, want spdx or cyclonedx", o.format))
@@ -207,18 +210,29 @@ func (o *sbomOptions) describe(cmd *cobra.Command, api client.Client, step seale
 	if o.attest.as == "" {
 		return nil
 	}
-	payload, err := o.reference(about, parsed.Format, document)
+	s := &v1alpha1.SBOM{ObjectMeta: metav1.ObjectMeta{
+		Namespace: step.Step.Namespace, Name: v1alpha1.SBOMName(string(about.sha256), string(about.of), o.attest.as),
+	}}
+	documents, err := o.documents(ctx, api, client.ObjectKeyFromObject(s), about, parsed.Format, document)
 	if err != nil {
 		return err
+	}
+	stated := provenance.DocumentReference{Name: about.name, About: []provenance.About{about.stated()}, Documents: documents}
+	payload, err := provenance.BuildReference(stated)
+	if err != nil {
+		return usage(err)
 	}
 	bundle, err := o.attest.signed(ctx, payload, told)
 	if err != nil {
 		return err
 	}
-	s := &v1alpha1.SBOM{ObjectMeta: metav1.ObjectMeta{Namespace: step.Step.Namespace, Name: v1alpha1.SBOMName(string(about.sha256), o.attest.as)}}
+	var formats []string
+	for _, f := range stated.Speaks(about.stated()) {
+		formats = append(formats, string(f))
+	}
 	return o.attest.publish(ctx, api, step, bundle, publication{
-		object: s, kind: "SBOM", most: v1alpha1.MaxSBOM, bundle: func() string { return s.Spec.Bundle },
-		set: func() { s.Spec = v1alpha1.SBOMSpec{Format: string(parsed.Format), Bundle: string(bundle)} },
+		object: s, kind: "SBOM", most: v1alpha1.MaxSBOM, shared: true, bundle: func() string { return s.Spec.Bundle },
+		set: func() { s.Spec = v1alpha1.SBOMSpec{Formats: formats, Bundle: string(bundle)} },
 	}, cmd)
 }
 
@@ -247,21 +261,48 @@ func (o *sbomOptions) keepWhole(cmd *cobra.Command, about described, format sbom
 	return nil
 }
 
-// reference names the document.
-func (o *sbomOptions) reference(about described, format sbom.Format, document []byte) ([]byte, error) {
+// documents names the document, and beside it those in other formats that the same key has
+// published before: they are as true as they were.
+func (o *sbomOptions) documents(ctx context.Context, api client.Client, at client.ObjectKey, about described, format sbom.Format, document []byte) ([]provenance.ReferredDocument, error) {
+	own, err := o.referred(format, document)
+	if err != nil {
+		return nil, err
+	}
+	documents := []provenance.ReferredDocument{own}
+	var before v1alpha1.SBOM
+	switch err := api.Get(ctx, at, &before); {
+	case apierrors.IsNotFound(err):
+		return documents, nil
+	case err != nil:
+		return nil, reason.Wrap(reason.LookupFailed, err, "SBOM %s: %v", at, err)
+	}
+	signed, err := o.attest.root.Payload([]byte(before.Spec.Bundle))
+	if err != nil { // another's: publish says what becomes of it
+		return documents, nil //nolint:nilerr // see above
+	}
+	r, err := provenance.ParseReference(signed.Payload)
+	if err != nil || !slices.Contains(r.About, about.stated()) {
+		return documents, nil //nolint:nilerr // it says nothing of these bytes, under whatever name it was put
+	}
+	for _, d := range r.Documents {
+		if f := sbom.FormatOf(d.MediaType); f != format && f != "" {
+			documents = append(documents, d)
+		}
+	}
+	return documents, nil
+}
+
+// referred names the document.
+func (o *sbomOptions) referred(format sbom.Format, document []byte) (provenance.ReferredDocument, error) {
 	d := provenance.ReferredDocument{SHA256: artifact.DigestOfText(string(document)), URI: o.location, MediaType: format.MediaType()}
 	if d.URI == "" {
 		raw, err := hex.DecodeString(string(d.SHA256))
 		if err != nil {
-			return nil, err
+			return d, err
 		}
 		d.URI = "ni:///sha-256;" + base64.RawURLEncoding.EncodeToString(raw)
 	}
-	payload, err := provenance.BuildReference(provenance.DocumentReference{Name: about.name, About: []artifact.Digest{about.sha256}, Documents: []provenance.ReferredDocument{d}})
-	if err != nil {
-		return nil, usage(err)
-	}
-	return payload, nil
+	return d, nil
 }
 
 // described is what an SBOM is about.
@@ -269,9 +310,12 @@ type described struct {
 	// name is the location of what was sealed, or the image.
 	name   string
 	sha256 artifact.Digest
+	of     provenance.DigestKind
 	// ref is the image, if it is one.
 	ref name.Digest
 }
+
+func (d described) stated() provenance.About { return provenance.About{Of: d.of, SHA256: d.sha256} }
 
 // documented finds what the flags name among what was sealed, and gets its SBOM.
 func (o *sbomOptions) documented(ctx context.Context, s *provenance.Statement) (described, []byte, error) {
@@ -321,7 +365,11 @@ func (o *sbomOptions) given() ([]byte, error) {
 func (o *sbomOptions) sealedAs(s *provenance.Statement, c contents) (described, error) {
 	for _, subject := range s.Subjects {
 		if subject.SHA256 == c.digest && (o.of == "" || subject.Output == o.of) && (c.kind == kindUnknown || subject.Form.IsDirectory() == (c.kind == kindFolder)) {
-			return described{name: subject.URI, sha256: c.digest}, nil
+			of := provenance.OfFile
+			if subject.Form.IsDirectory() {
+				of = provenance.OfTree
+			}
+			return described{name: subject.URI, sha256: c.digest, of: of}, nil
 		}
 	}
 	which := "any output"
@@ -356,7 +404,7 @@ func (o *sbomOptions) imageOf(s *provenance.Statement) (described, error) {
 	if !inLayout && !isFile {
 		return described{}, reason.New(reason.DigestMismatch, "the step has sealed no image sha256:%s", parsed.Digest)
 	}
-	return described{name: parsed.Name, sha256: parsed.Digest, ref: ref}, nil
+	return described{name: parsed.Name, sha256: parsed.Digest, of: provenance.OfImage, ref: ref}, nil
 }
 
 // ofImage is the SBOM of an image.

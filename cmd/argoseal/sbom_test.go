@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -61,7 +63,12 @@ func TestAnSBOMIsSignedAndPublished(t *testing.T) {
 	step := sealedBytes(t)
 	ns, about := step.Step.Namespace, artifact.DigestOfText(made)
 	api := clusterOf(t, &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: step.Step.Pod.UID, UID: "record"}})
-	for format, document := range map[sbom.Format]string{sbom.SPDX: spdx, sbom.CycloneDX: cyclo} {
+	for _, n := range []struct {
+		format   sbom.Format
+		document string
+		formats  []string
+	}{{sbom.CycloneDX, cyclo, []string{"cyclonedx"}}, {sbom.SPDX, spdx, []string{"spdx", "cyclonedx"}}, {sbom.SPDX, spdx, []string{"spdx", "cyclonedx"}}} {
+		format, document := n.format, n.document
 		o := sbomBy(by)
 		o.artifact, o.document, o.of = write(t, []byte(made)), write(t, []byte(document)), "hello-art"
 		o.attest.file, o.attest.as = filepath.Join(t.TempDir(), "sbom.json"), "scanner"
@@ -69,13 +76,13 @@ func TestAnSBOMIsSignedAndPublished(t *testing.T) {
 		if err := o.describe(cmd, api, step); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{string(format), "with 1 parts", string(about), "published: SBOM argo/" + string(about) + ".scanner"} {
+		for _, want := range []string{string(format), "with 1 parts", string(about), "published: SBOM argo/" + string(about) + ".file.scanner"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%q lacks %q", out, want)
 			}
 		}
 		var s v1alpha1.SBOM
-		if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: v1alpha1.SBOMName(string(about), "scanner")}, &s); err != nil {
+		if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: v1alpha1.SBOMName(string(about), "file", "scanner")}, &s); err != nil {
 			t.Fatal(err)
 		}
 		signed, err := by.Root.Payload([]byte(s.Spec.Bundle))
@@ -86,7 +93,9 @@ func TestAnSBOMIsSignedAndPublished(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := r.Speaks(about); len(f) != 1 || f[0] != format || s.Spec.Format != string(format) || r.Documents[0].SHA256 != artifact.DigestOfText(document) ||
+		// What the key has published in another format stays.
+		if f := r.Speaks(provenance.About{Of: provenance.OfFile, SHA256: about}); len(f) != len(n.formats) || len(r.Documents) != len(f) || f[0] != format ||
+			!slices.Equal(s.Spec.Formats, n.formats) || r.Documents[0].SHA256 != artifact.DigestOfText(document) ||
 			!strings.HasPrefix(r.Documents[0].URI, "ni:///sha-256;") || len(s.OwnerReferences) != 1 || s.OwnerReferences[0].UID != "record" {
 			t.Errorf("published is %+v, which says %+v", s, r)
 		}
@@ -103,6 +112,70 @@ func TestAnSBOMIsSignedAndPublished(t *testing.T) {
 		if code != reason.StatementInvalid.ExitCode() || !strings.Contains(errs, "SBOM") {
 			t.Errorf("verify: exit code %d\n%s", code, errs)
 		}
+	}
+}
+
+// What two steps made goes with the last of their records, and with nothing else.
+func TestAnSBOMStaysAsLongAsOneOfItsSteps(t *testing.T) {
+	by, first := sealtest.NewNotary(t), sealedBytes(t)
+	second := sealedRun(t, func(f *provenance.Facts) {
+		f.Subjects[0].SHA256, f.Step.Pod.UID = artifact.DigestOfText(made), "22222222-2222-2222-2222-222222222222"
+	})
+	ns := first.Step.Namespace
+	record := func(name string, uid types.UID) *v1alpha1.Provenance {
+		return &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, UID: uid}}
+	}
+	api := clusterOf(t, record(first.Step.Pod.UID, "first"), record(second.Step.Pod.UID, "second"), record("other", "another"))
+	at := client.ObjectKey{Namespace: ns, Name: v1alpha1.SBOMName(string(artifact.DigestOfText(made)), "file", "scanner")}
+	publish := func(of sealedStep) (*v1alpha1.SBOM, error) {
+		o := sbomBy(by)
+		o.artifact, o.document, o.attest.as = write(t, []byte(made)), write(t, []byte(spdx)), "scanner"
+		cmd, _ := said(t)
+		err := o.describe(cmd, api, of)
+		s := &v1alpha1.SBOM{}
+		if get := api.Get(t.Context(), at, s); get != nil && err == nil {
+			t.Fatal(get)
+		}
+		return s, err
+	}
+	var s *v1alpha1.SBOM
+	for _, of := range []sealedStep{first, second, second} {
+		var err error
+		if s, err = publish(of); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o := s.OwnerReferences; len(o) != 2 || o[0].UID != "first" || o[1].UID != "second" {
+		t.Errorf("it goes with %v", o)
+	}
+	// Others may have written what they like.
+	yes := true
+	s.OwnerReferences = []metav1.OwnerReference{
+		{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "x"},
+		{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: "other", UID: "an earlier one"},
+		{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: first.Step.Pod.UID, UID: "first", BlockOwnerDeletion: &yes, Controller: &yes},
+	}
+	s.Finalizers = []string{"example.com/stays"}
+	if err := api.Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	s, err := publish(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := s.OwnerReferences; len(o) != 2 || o[0].UID != "first" || o[0].Controller != nil || o[1].UID != "second" || len(s.Finalizers) != 0 {
+		t.Errorf("it goes with %v, after %v", o, s.Finalizers)
+	}
+	// One on its way out would be gone in the moment that its finalizer is.
+	s.Finalizers = []string{"example.com/stays"}
+	if err := api.Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Delete(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publish(first); reason.Of(err) != reason.LookupFailed || !strings.Contains(err.Error(), "is being deleted") {
+		t.Errorf("one that is being deleted: %v", err)
 	}
 }
 
@@ -168,6 +241,7 @@ func TestWhatAnSBOMNeedsIsSaid(t *testing.T) {
 		"no SBOM":           {[]string{"--artifact", "x"}, "--sbom"},
 		"two SBOMs":         {[]string{"--artifact", "x", "--sbom", "y", "--run-syft"}, "--sbom"},
 		"syft and a digest": {[]string{"--artifact", "sha256:" + digest, "--run-syft"}, "--run-syft"},
+		"a pipe":            {[]string{"--artifact", "-", "--sbom", "y"}, "piped"},
 		"another format":    {[]string{"--artifact", "x", "--run-syft", "--format", "xml"}, "--format"},
 		"no time":           {[]string{"--artifact", "x", "--run-syft", "--timeout", "0s"}, "--timeout"},
 		"beside no image":   {[]string{"--artifact", "x", "--run-syft", "--attach"}, "--image"},
@@ -239,6 +313,75 @@ func TestSyftSeesJustWhatWasSealed(t *testing.T) {
 	}
 	if raw, err := os.ReadFile(saw); err != nil || !strings.Contains(string(raw), "dir:") || !strings.Contains(string(raw), "inside") {
 		t.Errorf("syft saw %s, %v", raw, err)
+	}
+}
+
+// It parses what others made: of what this program knows it learns what it needs.
+func TestSyftSeesNoCredentials(t *testing.T) {
+	saw := fakeSyft(t, `env > "${0%/*}/environment"; mktemp > "${0%/*}/temporary"; echo '`+spdx+`'`)
+	for _, name := range []string{"VAULT_TOKEN", "AWS_SECRET_ACCESS_KEY", "KUBECONFIG", "COSIGN_PASSWORD", "SYFT_PARALLELISM", "https_proxy"} {
+		t.Setenv(name, "1")
+	}
+	o := sbomBy(nil)
+	o.artifact, o.syft = write(t, []byte(made)), true
+	cmd, _ := said(t)
+	if err := o.describe(cmd, nil, sealedBytes(t)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(filepath.Dir(saw), "environment"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"VAULT_TOKEN", "AWS_", "KUBE", "COSIGN"} {
+		if strings.Contains(string(raw), name) {
+			t.Errorf("it sees %s", name)
+		}
+	}
+	for _, name := range []string{"PATH=", "SYFT_PARALLELISM=1", "https_proxy=1", "TMPDIR="} {
+		if !strings.Contains(string(raw), name) {
+			t.Errorf("it does not see %s", name)
+		}
+	}
+	left, err := os.ReadFile(filepath.Join(filepath.Dir(saw), "temporary"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(strings.TrimSpace(string(left))); !os.IsNotExist(err) {
+		t.Errorf("what it left is there: %v", err)
+	}
+}
+
+// A folder is copied to a place of its own, whatever it is called here; and never into itself.
+func TestAFolderIsCopiedApart(t *testing.T) {
+	fakeSyft(t, "echo '"+spdx+"'")
+	dir, temporary := t.TempDir(), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "model", "below"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "model", "inside"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", temporary)
+	t.Chdir(filepath.Join(dir, "model", "below"))
+	tree, err := content.TreeOf(filepath.Join(dir, "model"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := sealedRun(t, func(f *provenance.Facts) {
+		f.Subjects[0].URI, f.Subjects[0].Sum = "s3://minio:9000/artifacts/model/", content.Sum{Form: content.FormDirectory, Size: 1, SHA256: tree, Tree: tree}
+	})
+	o := sbomBy(nil)
+	o.artifact, o.syft = "..", true
+	cmd, out := said(t)
+	if err := o.describe(cmd, nil, folder); err != nil {
+		t.Error(err, out)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) != 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+	t.Setenv("TMPDIR", filepath.Join(dir, "model", "below"))
+	if err := o.describe(cmd, nil, folder); reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("into itself: %v", err)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -34,7 +36,9 @@ type ownCopy struct {
 
 // copied copies a file or a folder.
 func copied(ctx context.Context, from string) (own ownCopy, err error) {
-	from, err = filepath.EvalSymlinks(from)
+	if from, err = filepath.EvalSymlinks(from); err == nil {
+		from, err = filepath.Abs(from) // its base is a name, never ".."
+	}
 	if err != nil {
 		return own, usage(err)
 	}
@@ -42,8 +46,15 @@ func copied(ctx context.Context, from string) (own ownCopy, err error) {
 	if err != nil {
 		return own, usage(err)
 	}
-	if own.dir, err = os.MkdirTemp("", "argoseal-sbom-"); err != nil {
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return own, usage(fmt.Errorf("%s is neither a file nor a folder", from))
+	}
+	if own.dir, err = privateDir("argoseal-sbom-"); err != nil {
 		return own, usage(err)
+	}
+	if below, err := filepath.Rel(from, own.dir); err == nil && info.IsDir() && filepath.IsLocal(below) {
+		own.remove()
+		return ownCopy{}, usage(fmt.Errorf("the copy of %s would lie in it: set TMPDIR to a folder elsewhere", from))
 	}
 	own.path = filepath.Join(own.dir, filepath.Base(from)) // syft knows archives by their names
 	if info.IsDir() {
@@ -58,6 +69,15 @@ func copied(ctx context.Context, from string) (own ownCopy, err error) {
 		return ownCopy{}, usage(fmt.Errorf("copy %s: %w", from, err))
 	}
 	return own, nil
+}
+
+// privateDir makes a folder that nobody else has, by a path without links.
+func privateDir(prefix string) (string, error) {
+	dir, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(dir)
 }
 
 // copyFile copies a file, and gives it its digest on the way.
@@ -93,7 +113,7 @@ func (o *sbomOptions) scan(ctx context.Context, source, called string) ([]byte, 
 	if err != nil {
 		return nil, usage(fmt.Errorf("--run-syft: %w: install https://github.com/anchore/syft, or give the SBOM (--sbom)", err))
 	}
-	at, err := os.MkdirTemp("", "argoseal-syft-") // it reads configuration where it runs
+	at, err := privateDir("argoseal-syft-") // it reads configuration where it runs, and unpacks there
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -105,7 +125,8 @@ func (o *sbomOptions) scan(ctx context.Context, source, called string) ([]byte, 
 		sbom.SPDX: "spdx-json@2.3", sbom.CycloneDX: "cyclonedx-json",
 	}[sbom.Format(o.format)], "--quiet")
 	syft.Dir, syft.Stdout, syft.Stderr, syft.WaitDelay = at, document, complaint, syftLeaves
-	syft.Env = append(os.Environ(), "SYFT_CHECK_FOR_APP_UPDATE=false")
+	syft.Cancel = func() error { return syft.Process.Signal(syscall.SIGTERM) } // it may tidy up
+	syft.Env = append(syftSees(os.Environ()), "TMPDIR="+at, "SYFT_CHECK_FOR_APP_UPDATE=false")
 	if o.registry.plainHTTP {
 		syft.Env = append(syft.Env, "SYFT_REGISTRY_INSECURE_USE_HTTP=true")
 	}
@@ -126,6 +147,22 @@ func (o *sbomOptions) scan(ctx context.Context, source, called string) ([]byte, 
 		return nil, usage(fmt.Errorf("syft: %w: %s", err, strings.TrimSpace(complaint.taken.String())))
 	}
 	return document.taken.Bytes(), nil
+}
+
+// syftSees are the variables that syft needs: it parses what others made, and has no use for
+// the credentials of key services, clusters and clouds that this program may have.
+func syftSees(environment []string) []string {
+	return slices.DeleteFunc(environment, func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		upper := strings.ToUpper(name)
+		for _, prefix := range []string{"SYFT_", "XDG_", "SSL_CERT_", "LC_"} {
+			if strings.HasPrefix(upper, prefix) {
+				return false
+			}
+		}
+		// The last two say where docker login and podman login keep what registries ask for.
+		return !slices.Contains([]string{"PATH", "HOME", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"}, upper)
+	})
 }
 
 // bounded takes so many bytes and no more. More is an error, unless it is quiet. It has the

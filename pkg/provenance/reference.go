@@ -31,10 +31,36 @@ const maxReferences = 64
 type DocumentReference struct {
 	// Name of the subject, such as its location; only for people.
 	Name string
-	// About are the digests of the bytes.
-	About     []artifact.Digest
+	// About are the bytes.
+	About     []About
 	Documents []ReferredDocument
 }
+
+// About names bytes, and says as what.
+type About struct {
+	Of     DigestKind
+	SHA256 artifact.Digest
+}
+
+// DigestKind says what a digest is of. A file that has the listing of a directory as its text
+// has that directory's digest, and one that has a manifest has that of the image: nobody who
+// looked into the one has looked into the other. The zero value is not known.
+type DigestKind string
+
+// What digests are of, as the annotation AnnotationDigestOf of a subject spells it.
+const (
+	// OfFile is a file as it is stored.
+	OfFile DigestKind = "file"
+	// OfTree is a directory that was stored without an archive, by its listing
+	// (docs/tree-digest.md).
+	OfTree DigestKind = "tree"
+	// OfImage is an image, by its manifest.
+	OfImage DigestKind = "image"
+)
+
+// AnnotationDigestOf is the annotation of a subject (in-toto's ResourceDescriptor) that says
+// what its digest is of.
+const AnnotationDigestOf = "argoseal.dev/digest-of"
 
 // ReferredDocument is one that a DocumentReference names.
 type ReferredDocument struct {
@@ -44,9 +70,9 @@ type ReferredDocument struct {
 	MediaType string
 }
 
-// Speaks says in which formats a statement names SBOMs of just these bytes.
-func (r *DocumentReference) Speaks(sha256 artifact.Digest) []sbom.Format {
-	if sha256 == "" || !slices.Contains(r.About, sha256) {
+// Speaks says in which formats a statement names SBOMs of just these bytes, as what they are.
+func (r *DocumentReference) Speaks(about About) []sbom.Format {
+	if about.Of == "" || about.SHA256 == "" || !slices.Contains(r.About, about) {
 		return nil
 	}
 	var formats []sbom.Format
@@ -63,6 +89,12 @@ type wireResource struct {
 	Digest           wireDigest `json:"digest"`
 	DownloadLocation string     `json:"downloadLocation,omitempty"`
 	MediaType        string     `json:"mediaType,omitempty"`
+	// Annotations are those that this package knows.
+	Annotations *wireReferenceNotes `json:"annotations,omitempty"`
+}
+
+type wireReferenceNotes struct {
+	DigestOf DigestKind `json:"argoseal.dev/digest-of,omitempty"`
 }
 
 type wireReferred struct {
@@ -83,7 +115,7 @@ type wireStandard[P any] struct {
 func BuildReference(r DocumentReference) ([]byte, error) {
 	s := wireStandard[wireReferred]{Type: intoto.StatementTypeUri, PredicateType: ReferenceType}
 	for _, about := range r.About {
-		s.Subject = append(s.Subject, wireResource{Name: r.Name, Digest: wireDigest{about}})
+		s.Subject = append(s.Subject, wireResource{Name: r.Name, Digest: wireDigest{about.SHA256}, Annotations: &wireReferenceNotes{about.Of}})
 	}
 	s.Predicate.Attester.ID = Attester
 	for _, d := range r.Documents {
@@ -115,7 +147,11 @@ func parseReference(payload []byte) (*DocumentReference, error) {
 	}
 	r := &DocumentReference{Name: s.Subject[0].Name}
 	for _, subject := range s.Subject {
-		r.About = append(r.About, subject.Digest.SHA256)
+		about := About{SHA256: subject.Digest.SHA256}
+		if subject.Annotations != nil {
+			about.Of = subject.Annotations.DigestOf
+		}
+		r.About = append(r.About, about)
 	}
 	documents := s.Predicate.References
 	if n := len(documents); n == 0 || n > maxReferences {

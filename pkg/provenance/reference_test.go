@@ -6,13 +6,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sbom"
 )
 
 func referenceExample() DocumentReference {
-	return DocumentReference{Name: "s3://minio:9000/artifacts/model.tgz", About: []artifact.Digest{digest("3")}, Documents: []ReferredDocument{{
+	return DocumentReference{Name: "s3://minio:9000/artifacts/model.tgz", About: []About{{OfFile, digest("3")}}, Documents: []ReferredDocument{{
 		SHA256: digest("4"), URI: "https://example.com/model.spdx.json", MediaType: sbom.SPDX.MediaType(),
 	}}}
 }
@@ -47,22 +46,36 @@ func TestAReferenceIsReadAsItWasBuilt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := read.Speaks("886a77e9b9c993e221d1843e3af5b1fbeea26d8962995e8562174a6aba0c7cc9"); len(f) != 1 || f[0] != sbom.SPDX {
+	const known = "886a77e9b9c993e221d1843e3af5b1fbeea26d8962995e8562174a6aba0c7cc9"
+	for _, of := range []DigestKind{"", OfFile, OfTree, OfImage} {
+		if f := read.Speaks(About{of, known}); f != nil {
+			t.Errorf("nobody has said that it is a %q, and it speaks of %v", of, f)
+		}
+	}
+	read, err = ParseReference([]byte(strings.Replace(others, `"name":"reg`, `"annotations":{"other":{"x":[1]},"argoseal.dev/digest-of":"image"},"name":"reg`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := read.Speaks(About{OfImage, known}); len(f) != 1 || f[0] != sbom.SPDX {
 		t.Errorf("it speaks of %v", f)
 	}
-	if f := read.Speaks(digest("3")); f != nil {
-		t.Errorf("of other bytes it speaks of %v", f)
+	for _, about := range []About{{OfImage, digest("3")}, {OfFile, known}, {OfTree, known}, {"", known}} {
+		if f := read.Speaks(about); f != nil {
+			t.Errorf("of %v it speaks of %v", about, f)
+		}
 	}
-	if f := (&DocumentReference{About: []artifact.Digest{""}, Documents: r.Documents}).Speaks(""); f != nil {
-		t.Errorf("of nothing it speaks of %v", f)
+	for _, about := range []About{{}, {OfFile, ""}, {"", digest("3")}} {
+		if f := (&DocumentReference{About: []About{about}, Documents: r.Documents}).Speaks(about); f != nil {
+			t.Errorf("of nothing it speaks of %v", f)
+		}
 	}
 }
 
 func TestWhatIsNoReference(t *testing.T) {
 	for name, change := range map[string]func(*DocumentReference){
 		"about nothing":         func(r *DocumentReference) { r.About = nil },
-		"about no digest":       func(r *DocumentReference) { r.About[0] = "x" },
-		"about too much":        func(r *DocumentReference) { r.About = make([]artifact.Digest, maxReferences+1) },
+		"about no digest":       func(r *DocumentReference) { r.About[0].SHA256 = "x" },
+		"about too much":        func(r *DocumentReference) { r.About = make([]About, maxReferences+1) },
 		"no document":           func(r *DocumentReference) { r.Documents = nil },
 		"too many documents":    func(r *DocumentReference) { r.Documents = make([]ReferredDocument, maxReferences+1) },
 		"a document of nothing": func(r *DocumentReference) { r.Documents[0].SHA256 = "" },

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"regexp"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -69,7 +70,8 @@ type Document struct {
 	Format Format
 	// Version of the format, such as 2.3.
 	Version string
-	// Parts is how many packages, files or components it lists, at least one.
+	// Parts is how many packages, files or components it lists, at least one. What it is
+	// about may be among them (SPDX), or is counted beside them (CycloneDX).
 	Parts int
 }
 
@@ -113,7 +115,7 @@ func ofSPDX(fields map[string]json.RawMessage) (Document, error) {
 	if version != spdxVersion {
 		return Document{}, fmt.Errorf("spdxVersion is %.80q, want %s", version, spdxVersion)
 	}
-	parts, err := count(fields, "packages", "files")
+	parts, err := count(fields, 0, "packages", "files")
 	if err != nil {
 		return Document{}, err
 	}
@@ -135,7 +137,19 @@ func ofCycloneDX(fields map[string]json.RawMessage) (Document, error) {
 	if !cycloneVersion.MatchString(version) {
 		return Document{}, fmt.Errorf("specVersion is %.80q, want 1.4 or later", version)
 	}
-	parts, err := count(fields, "components")
+	var metadata struct {
+		Component *struct{} `json:"component"`
+	}
+	if raw, there := fields["metadata"]; there {
+		if err := json.Unmarshal(raw, &metadata); err != nil {
+			return Document{}, errors.New("metadata is no object")
+		}
+	}
+	named := 0
+	if metadata.Component != nil {
+		named = 1
+	}
+	parts, err := count(fields, named, "components")
 	if err != nil {
 		return Document{}, err
 	}
@@ -186,16 +200,15 @@ func text(fields map[string]json.RawMessage, name string) (string, error) {
 	return *s, nil
 }
 
-// count is how many objects these lists have together.
-func count(fields map[string]json.RawMessage, lists ...string) (int, error) {
-	n := 0
+// count is how many objects these lists have together, and n more.
+func count(fields map[string]json.RawMessage, n int, lists ...string) (int, error) {
 	for _, name := range lists {
 		raw, there := fields[name]
 		if !there {
 			continue
 		}
-		var list []struct{}
-		if err := json.Unmarshal(raw, &list); err != nil {
+		var list []*struct{}
+		if err := json.Unmarshal(raw, &list); err != nil || slices.Contains(list, nil) {
 			return 0, fmt.Errorf("%s is no list of objects", name)
 		}
 		n += len(list)

@@ -16,6 +16,8 @@ func TestWhatADocumentIs(t *testing.T) {
 		cyclone:                 {CycloneDX, "1.6", 1},
 		" \n" + cyclone + "\n ": {CycloneDX, "1.6", 1},
 		strings.Replace(cyclone, "1.6", "1.10", 1): {CycloneDX, "1.10", 1},
+		// What has no packages inside is named all the same.
+		`{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"weights"}}}`: {CycloneDX, "1.6", 1},
 	} {
 		if got, err := Parse([]byte(text)); err != nil || got != want {
 			t.Errorf("%s is %+v, %v", text, got, err)
@@ -47,6 +49,10 @@ func TestWhatIsNoDocument(t *testing.T) {
 		"no components":             `{"bomFormat":"CycloneDX","specVersion":"1.6","components":[]}`,
 		"components that are none":  `{"bomFormat":"CycloneDX","specVersion":"1.6","components":[1]}`,
 		"components of an object":   `{"bomFormat":"CycloneDX","specVersion":"1.6","components":{"a":1}}`,
+		"a null for a package":      `{"spdxVersion":"SPDX-2.3","packages":[null]}`,
+		"a null for a component":    `{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{},null]}`,
+		"a null for what it is of":  `{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":null}}`,
+		"metadata that is a list":   `{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":[],"components":[{}]}`,
 		"no UTF-8":                  strings.Replace(spdx, "DOCUMENT", "\xff", 1),
 		"too many bytes":            strings.Repeat(" ", MaxDocument) + spdx,
 	} {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
+	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sbom"
@@ -22,33 +23,45 @@ type SBOMCase interface {
 	Reject(domain string, why error)
 }
 
-// Described shows the case what others have signed about SBOMs of these bytes, in the
-// namespace of the seal. The refusal is for what could not be read; whether the case is
-// satisfied, it says itself.
-func (v *View) Described(ctx context.Context, namespace string, sha256 artifact.Digest, c SBOMCase) *reason.Error {
+// Described shows the case what others have signed about SBOMs of these bytes, as one of the
+// things that they are, in the namespace of the seal. The refusal is for what could not be
+// read; whether the case is satisfied, it says itself.
+func (v *View) Described(ctx context.Context, namespace string, sha256 artifact.Digest, as []provenance.DigestKind, c SBOMCase) *reason.Error {
 	for _, domain := range c.Wanted() {
-		if c.Settled() {
-			return nil
-		}
-		found, no := v.sbom(ctx, namespace, sha256, domain)
-		switch {
-		case no != nil:
-			return no
-		case found.why != nil:
-			c.Reject(domain, found.why)
-			continue
-		}
-		if formats := found.facts.Speaks(sha256); len(formats) > 0 {
-			c.Show(domain, found.key, formats)
-		} else {
-			c.Reject(domain, reason.New(reason.SubjectMismatch, "its SBOM is about other bytes, or what it names is none"))
+		for _, of := range as {
+			if c.Settled() {
+				return nil
+			}
+			about := provenance.About{Of: of, SHA256: sha256}
+			found, no := v.sbom(ctx, namespace, about, domain)
+			switch {
+			case no != nil:
+				return no
+			case found.why != nil:
+				c.Reject(domain, found.why)
+				continue
+			}
+			if formats := found.facts.Speaks(about); len(formats) > 0 {
+				c.Show(domain, found.key, formats)
+			} else {
+				c.Reject(domain, reason.New(reason.SubjectMismatch, "its SBOM is about something else than this %s, or what it names is none", of))
+			}
 		}
 	}
 	return nil
 }
 
+// DigestsOf says as what an SBOM may be about a sealed artifact: a directory by its tree, and
+// a file as itself, or as the image whose manifest it is.
+func DigestsOf(form content.Form) []provenance.DigestKind {
+	if form.IsDirectory() {
+		return []provenance.DigestKind{provenance.OfTree}
+	}
+	return []provenance.DigestKind{provenance.OfFile, provenance.OfImage}
+}
+
 // sbom is what a domain has signed about an SBOM of these bytes.
-func (v *View) sbom(ctx context.Context, namespace string, sha256 artifact.Digest, domain string) (found[provenance.DocumentReference], *reason.Error) {
+func (v *View) sbom(ctx context.Context, namespace string, about provenance.About, domain string) (found[provenance.DocumentReference], *reason.Error) {
 	return readPublished(ctx, v, published[provenance.DocumentReference]{
 		kind: "SBOM", missing: reason.SBOMMissing, most: v1alpha1.MaxSBOM,
 		get: func(ctx context.Context, namespace, name string) (string, bool, error) {
@@ -59,5 +72,5 @@ func (v *View) sbom(ctx context.Context, namespace string, sha256 artifact.Diges
 			return s.Spec.Bundle, true, nil
 		},
 		may: (*verify.Signed).MayDescribe, parse: provenance.ParseReference, read: v.sboms,
-	}, namespace, v1alpha1.SBOMName(string(sha256), domain), domain)
+	}, namespace, v1alpha1.SBOMName(string(about.SHA256), string(about.Of), domain), domain)
 }

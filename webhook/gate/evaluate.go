@@ -319,7 +319,7 @@ func (e *evaluation) judge(ctx context.Context, c candidate, sealed evidence.Sea
 			return e.view.Reproduced(ctx, sealed, asStored(c, sealed.Subject.Sum), again)
 		},
 		Described: func(of *policy.SBOMCase) *reason.Error {
-			return e.view.Described(ctx, sealed.Namespace, sealed.Subject.SHA256, of)
+			return e.view.Described(ctx, sealed.Namespace, sealed.Subject.SHA256, evidence.DigestsOf(sealed.Subject.Form), of)
 		},
 	}
 	verdict := e.policies.Sealed(sealed.Statement, sealed.Logs, others, e.consumer, e.gate.Clock.Now())

@@ -65,8 +65,8 @@ func (r *scanned) believes(t *testing.T, domains ...verify.Domain) {
 
 // publishes puts a bundle where the domain scanner would.
 func (r *scanned) publishes(bundle []byte) {
-	r.evidence.sboms[r.produce.Namespace+"/"+v1alpha1.SBOMName(string(r.sha256), "scanner")] = &v1alpha1.SBOM{
-		Spec: v1alpha1.SBOMSpec{Format: "spdx", Bundle: string(bundle)},
+	r.evidence.sboms[r.produce.Namespace+"/"+v1alpha1.SBOMName(string(r.sha256), "file", "scanner")] = &v1alpha1.SBOM{
+		Spec: v1alpha1.SBOMSpec{Formats: []string{"spdx"}, Bundle: string(bundle)},
 	}
 }
 
@@ -85,9 +85,17 @@ func TestWhatHasAnSBOMIsAdmitted(t *testing.T) {
 	if v := r.evaluate(t); !v.Allowed || len(v.Pins) != 1 {
 		t.Errorf("with one: %+v", v.Refusal)
 	}
+	// What is said of an image counts for the file that is its manifest.
+	r.evidence.sboms = map[string]*v1alpha1.SBOM{r.produce.Namespace + "/" + v1alpha1.SBOMName(string(r.sha256), "image", "scanner"): {
+		Spec: v1alpha1.SBOMSpec{Formats: []string{"spdx"}, Bundle: string(r.scanner.Reference(t, sealtest.DescribedAs(provenance.OfImage, r.sha256, sbom.SPDX)))},
+	}}
+	if v := r.evaluate(t); !v.Allowed {
+		t.Errorf("with one of the image: %+v", v.Refusal)
+	}
+	r.evidence.sboms = map[string]*v1alpha1.SBOM{}
 	// Others make statements about several things, with fields that we do not know.
 	several := sealtest.Described(r.sha256, sbom.CycloneDX)
-	several.About = append([]artifact.Digest{artifact.DigestOfText("another")}, several.About...)
+	several.About = append([]provenance.About{{Of: provenance.OfFile, SHA256: artifact.DigestOfText("another")}}, several.About...)
 	several.Documents = append(several.Documents, sealtest.Described(r.sha256, sbom.SPDX).Documents...)
 	r.publishes(r.scanner.Reference(t, several))
 	if v := r.evaluate(t); !v.Allowed {
@@ -148,6 +156,15 @@ func TestWhichSBOMsCountForNothing(t *testing.T) {
 		}, reason.BuilderNotTrusted},
 		"other bytes": {func(t *testing.T, r *scanned) {
 			r.publishes(r.scanner.Reference(t, sealtest.Described(artifact.DigestOfText("other bytes"), sbom.SPDX)))
+		}, reason.SubjectMismatch},
+		"a directory with such a listing": {func(t *testing.T, r *scanned) {
+			r.publishes(r.scanner.Reference(t, sealtest.DescribedAs(provenance.OfTree, r.sha256, sbom.SPDX)))
+		}, reason.SubjectMismatch},
+		"an image, where files are": {func(t *testing.T, r *scanned) {
+			r.publishes(r.scanner.Reference(t, sealtest.DescribedAs(provenance.OfImage, r.sha256, sbom.SPDX)))
+		}, reason.SubjectMismatch},
+		"nobody knows what": {func(t *testing.T, r *scanned) {
+			r.publishes(r.scanner.Reference(t, sealtest.DescribedAs("", r.sha256, sbom.SPDX)))
 		}, reason.SubjectMismatch},
 		"another format": {func(t *testing.T, r *scanned) {
 			r.publishes(r.scanner.Reference(t, sealtest.Described(r.sha256, sbom.CycloneDX)))

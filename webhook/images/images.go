@@ -16,6 +16,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/image"
 	"github.com/argoseal/argoseal/pkg/memory"
 	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/webhook/evidence"
 )
@@ -312,12 +313,12 @@ func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace stri
 		Others: policy.Others{
 			Remade: func(c *policy.ReproductionCase) *reason.Error {
 				no := d.view.Reproduced(ctx, sealed, false, c)
-				unread = no != nil // nobody looked
+				unread = unread || no != nil // nobody looked
 				return no
 			},
 			Described: func(c *policy.SBOMCase) *reason.Error {
-				no := d.view.Described(ctx, sealed.Namespace, k.Digest(), c)
-				unread = no != nil
+				no := d.view.Described(ctx, sealed.Namespace, k.Digest(), []provenance.DigestKind{provenance.OfImage}, c)
+				unread = unread || no != nil || !c.Settled() // one may be published yet, and the seal stays as it is
 				return no
 			},
 		},

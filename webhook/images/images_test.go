@@ -656,9 +656,9 @@ func TestAnImageIsHeldToItsSBOM(t *testing.T) {
 		t.Fatal(err)
 	}
 	trust.Root = root
-	publish := func(about string) {
-		c.sboms = map[string]*v1alpha1.SBOM{"ci/" + v1alpha1.SBOMName(made, "scanner"): {
-			Spec: v1alpha1.SBOMSpec{Bundle: string(by.Reference(t, sealtest.Described(artifact.Digest(about), sbom.CycloneDX)))},
+	publish := func(of provenance.DigestKind, about string) {
+		c.sboms = map[string]*v1alpha1.SBOM{"ci/" + v1alpha1.SBOMName(made, "image", "scanner"): {
+			Spec: v1alpha1.SBOMSpec{Bundle: string(by.Reference(t, sealtest.DescribedAs(of, artifact.Digest(about), sbom.CycloneDX)))},
 		}}
 	}
 	image := podOf(app + "@sha256:" + made)
@@ -667,8 +667,10 @@ func TestAnImageIsHeldToItsSBOM(t *testing.T) {
 	if !strings.Contains(no.Detail, string(reason.SBOMMissing)) {
 		t.Errorf("it says %s", no.Detail)
 	}
-	publish(other)
-	expect(t, decide(t, g, trust, nil, image), reason.ImageUnproven)
-	publish(made)
+	for of, about := range map[provenance.DigestKind]string{provenance.OfImage: other, provenance.OfFile: made, "": made} {
+		publish(of, about)
+		expect(t, decide(t, g, trust, nil, image), reason.ImageUnproven)
+	}
+	publish(provenance.OfImage, made)
 	expect(t, decide(t, g, trust, nil, image), "")
 }

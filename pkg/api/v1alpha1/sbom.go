@@ -8,7 +8,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:path=sboms,singular=sbom,categories=argoseal
-// +kubebuilder:printcolumn:name="Format",type=string,JSONPath=`.spec.format`
+// +kubebuilder:printcolumn:name="Formats",type=string,JSONPath=`.spec.formats`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type SBOM struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -19,10 +19,13 @@ type SBOM struct {
 
 // SBOMSpec is what was signed.
 type SBOMSpec struct {
-	// format repeats what the statement says, for people who list them. Nothing goes by
+	// formats repeats what the statement says, for people who list them. Nothing goes by
 	// it.
-	// +kubebuilder:validation:Enum=spdx;cyclonedx
-	Format string `json:"format"`
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:Enum=spdx;cyclonedx
+	// +listType=set
+	Formats []string `json:"formats"`
 	// bundle is the signed statement, a Sigstore bundle (JSON): which document it is, by
 	// digest, and about which bytes. The document itself is elsewhere.
 	// +kubebuilder:validation:MinLength=1
@@ -33,10 +36,10 @@ type SBOMSpec struct {
 // MaxSBOM is the size of the largest bundle in an SBOM, in bytes.
 const MaxSBOM = 64 << 10
 
-// SBOMName is the name of the SBOM of sealed bytes, by their SHA-256, that a trust domain
-// has signed. So there is one of each, for every output of a step and every platform of an
-// image, and nobody has to search.
-func SBOMName(sha256, domain string) string { return sha256 + "." + domain }
+// SBOMName is the name of the SBOM of sealed bytes, by their SHA-256 and what that is of
+// (file, tree or image), that a trust domain has signed. So there is one of each, for every
+// output of a step and every platform of an image, and nobody has to search.
+func SBOMName(sha256, of, domain string) string { return sha256 + "." + of + "." + domain }
 
 // SBOMList is a list of SBOM.
 //

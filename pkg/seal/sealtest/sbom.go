@@ -8,9 +8,14 @@ import (
 	"github.com/argoseal/argoseal/pkg/sbom"
 )
 
-// Described is what somebody states who has an SBOM of these bytes.
+// Described is what somebody states who has an SBOM of a file with these bytes.
 func Described(about artifact.Digest, format sbom.Format) provenance.DocumentReference {
-	return provenance.DocumentReference{Name: "artifact", About: []artifact.Digest{about}, Documents: []provenance.ReferredDocument{{
+	return DescribedAs(provenance.OfFile, about, format)
+}
+
+// DescribedAs is the same about something that may not be a file.
+func DescribedAs(of provenance.DigestKind, about artifact.Digest, format sbom.Format) provenance.DocumentReference {
+	return provenance.DocumentReference{Name: "artifact", About: []provenance.About{{Of: of, SHA256: about}}, Documents: []provenance.ReferredDocument{{
 		SHA256: artifact.DigestOfText("the document"), URI: "https://example.com/sbom.json", MediaType: format.MediaType(),
 	}}}
 }
