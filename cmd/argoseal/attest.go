@@ -235,6 +235,8 @@ type publication struct {
 	// shared: it is about bytes that other steps may have made, too. It goes when the last
 	// of their records does.
 	shared bool
+	// seen is the bundle that was there, of one that is shared, when what is new was signed.
+	seen string
 	// bundle is what the object has, and set gives it what is new.
 	bundle func() string
 	set    func()
@@ -254,11 +256,18 @@ func (o *attestOptions) publish(ctx context.Context, api client.Client, about se
 		}
 	}
 	if err == nil && r.GetDeletionTimestamp() != nil {
-		return reason.New(reason.LookupFailed, "%s %s/%s is being deleted: run this again once it is gone", p.kind, r.GetNamespace(), r.GetName())
+		return reason.New(reason.LookupFailed, "%s %s/%s is being deleted: run this again once it is gone, for which its finalizers (%.200q) have to be", p.kind, r.GetNamespace(), r.GetName(), r.GetFinalizers())
+	}
+	if p.shared && p.bundle() != p.seen {
+		return reason.New(reason.LookupFailed, "%s %s/%s was written meanwhile: run this again, so that both count", p.kind, r.GetNamespace(), r.GetName())
 	}
 	// Whoever wrote the one before may have tied its life to something else.
 	r.SetFinalizers(nil)
-	r.SetOwnerReferences(owners(ctx, api, r, about.Step.Pod.UID, p.shared))
+	by, no := owners(ctx, api, r, about.Step.Pod.UID, p.shared)
+	if no != nil {
+		return reason.Wrap(reason.LookupFailed, no, "publish %s %s/%s: %v", p.kind, r.GetNamespace(), r.GetName(), no)
+	}
+	r.SetOwnerReferences(by)
 	p.set()
 	switch {
 	case apierrors.IsNotFound(err):
@@ -277,26 +286,30 @@ func (o *attestOptions) publish(ctx context.Context, api client.Client, about se
 const maxOwners = 32
 
 // owners are the records that an object goes with: that of the step, and of one that is
-// shared also those that it has, as far as they are records that are there.
-func owners(ctx context.Context, api client.Client, r client.Object, step string, shared bool) []metav1.OwnerReference {
+// shared also the latest of those that it has, as far as they are records that are there.
+func owners(ctx context.Context, api client.Client, r client.Object, step string, shared bool) ([]metav1.OwnerReference, error) {
 	var out []metav1.OwnerReference
-	add := func(name string, want types.UID) {
+	add := func(name string, want types.UID) error {
 		var record v1alpha1.Provenance
 		if len(out) == maxOwners || slices.ContainsFunc(out, func(o metav1.OwnerReference) bool { return o.Name == name }) {
-			return
+			return nil
 		}
-		if api.Get(ctx, client.ObjectKey{Namespace: r.GetNamespace(), Name: name}, &record) == nil && (want == "" || want == record.UID) {
+		err := api.Get(ctx, client.ObjectKey{Namespace: r.GetNamespace(), Name: name}, &record)
+		if err == nil && (want == "" || want == record.UID) {
 			out = append(out, metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: record.Name, UID: record.UID})
 		}
+		return client.IgnoreNotFound(err)
 	}
-	if shared {
-		before := r.GetOwnerReferences()
-		for _, o := range before[:min(len(before), maxOwners)] {
-			if o.APIVersion == v1alpha1.GroupVersion.String() && o.Kind == "Provenance" && o.UID != "" {
-				add(o.Name, o.UID)
-			}
+	if err := add(step, ""); err != nil || !shared {
+		return out, err
+	}
+	for _, o := range r.GetOwnerReferences() { // the latest are first
+		if o.APIVersion != v1alpha1.GroupVersion.String() || o.Kind != "Provenance" || o.UID == "" {
+			continue
+		}
+		if err := add(o.Name, o.UID); err != nil || len(out) == maxOwners {
+			return out, err
 		}
 	}
-	add(step, "")
-	return out
+	return out, nil
 }

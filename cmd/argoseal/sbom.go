@@ -213,7 +213,7 @@ func (o *sbomOptions) describe(cmd *cobra.Command, api client.Client, step seale
 	s := &v1alpha1.SBOM{ObjectMeta: metav1.ObjectMeta{
 		Namespace: step.Step.Namespace, Name: v1alpha1.SBOMName(string(about.sha256), string(about.of), o.attest.as),
 	}}
-	documents, err := o.documents(ctx, api, client.ObjectKeyFromObject(s), about, parsed.Format, document)
+	documents, seen, err := o.documents(ctx, api, client.ObjectKeyFromObject(s), about, parsed.Format, document)
 	if err != nil {
 		return err
 	}
@@ -231,7 +231,7 @@ func (o *sbomOptions) describe(cmd *cobra.Command, api client.Client, step seale
 		formats = append(formats, string(f))
 	}
 	return o.attest.publish(ctx, api, step, bundle, publication{
-		object: s, kind: "SBOM", most: v1alpha1.MaxSBOM, shared: true, bundle: func() string { return s.Spec.Bundle },
+		object: s, kind: "SBOM", most: v1alpha1.MaxSBOM, shared: true, seen: seen, bundle: func() string { return s.Spec.Bundle },
 		set: func() { s.Spec = v1alpha1.SBOMSpec{Formats: formats, Bundle: string(bundle)} },
 	}, cmd)
 }
@@ -261,35 +261,37 @@ func (o *sbomOptions) keepWhole(cmd *cobra.Command, about described, format sbom
 	return nil
 }
 
-// documents names the document, and beside it those in other formats that the same key has
-// published before: they are as true as they were.
-func (o *sbomOptions) documents(ctx context.Context, api client.Client, at client.ObjectKey, about described, format sbom.Format, document []byte) ([]provenance.ReferredDocument, error) {
+// documents names the document, and beside it one in each other format that the same key has
+// published before: they are as true as they were. With --replace only what this run names is
+// signed. It also gives the bundle that it saw there.
+func (o *sbomOptions) documents(ctx context.Context, api client.Client, at client.ObjectKey, about described, format sbom.Format, document []byte) ([]provenance.ReferredDocument, string, error) {
 	own, err := o.referred(format, document)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	documents := []provenance.ReferredDocument{own}
 	var before v1alpha1.SBOM
 	switch err := api.Get(ctx, at, &before); {
 	case apierrors.IsNotFound(err):
-		return documents, nil
+		return documents, "", nil
 	case err != nil:
-		return nil, reason.Wrap(reason.LookupFailed, err, "SBOM %s: %v", at, err)
+		return nil, "", reason.Wrap(reason.LookupFailed, err, "SBOM %s: %v", at, err)
 	}
 	signed, err := o.attest.root.Payload([]byte(before.Spec.Bundle))
-	if err != nil { // another's: publish says what becomes of it
-		return documents, nil //nolint:nilerr // see above
+	if err != nil || o.attest.replace {
+		return documents, before.Spec.Bundle, nil //nolint:nilerr // another's: publish says what becomes of it
 	}
 	r, err := provenance.ParseReference(signed.Payload)
 	if err != nil || !slices.Contains(r.About, about.stated()) {
-		return documents, nil //nolint:nilerr // it says nothing of these bytes, under whatever name it was put
+		return documents, before.Spec.Bundle, nil //nolint:nilerr // it says nothing of these bytes, under whatever name it was put
 	}
+	known := []sbom.Format{format, ""}
 	for _, d := range r.Documents {
-		if f := sbom.FormatOf(d.MediaType); f != format && f != "" {
-			documents = append(documents, d)
+		if f := sbom.FormatOf(d.MediaType); !slices.Contains(known, f) {
+			known, documents = append(known, f), append(documents, d)
 		}
 	}
-	return documents, nil
+	return documents, before.Spec.Bundle, nil
 }
 
 // referred names the document.
@@ -363,14 +365,25 @@ func (o *sbomOptions) given() ([]byte, error) {
 
 // sealedAs is the output that has these contents.
 func (o *sbomOptions) sealedAs(s *provenance.Statement, c contents) (described, error) {
+	var found described
 	for _, subject := range s.Subjects {
-		if subject.SHA256 == c.digest && (o.of == "" || subject.Output == o.of) && (c.kind == kindUnknown || subject.Form.IsDirectory() == (c.kind == kindFolder)) {
-			of := provenance.OfFile
-			if subject.Form.IsDirectory() {
-				of = provenance.OfTree
-			}
-			return described{name: subject.URI, sha256: c.digest, of: of}, nil
+		if subject.SHA256 != c.digest || o.of != "" && subject.Output != o.of || c.kind != kindUnknown && subject.Form.IsDirectory() != (c.kind == kindFolder) {
+			continue
 		}
+		of := provenance.OfFile
+		if subject.Form.IsDirectory() {
+			of = provenance.OfTree
+		}
+		switch found.of {
+		case "":
+			found = described{name: subject.URI, sha256: c.digest, of: of}
+		case of:
+		default:
+			return described{}, usage(fmt.Errorf("the step has sealed sha256:%s as a file and as a directory: say which, by --output", c.digest))
+		}
+	}
+	if found.of != "" {
+		return found, nil
 	}
 	which := "any output"
 	if o.of != "" {

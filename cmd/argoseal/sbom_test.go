@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -145,7 +148,7 @@ func TestAnSBOMStaysAsLongAsOneOfItsSteps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if o := s.OwnerReferences; len(o) != 2 || o[0].UID != "first" || o[1].UID != "second" {
+	if o := s.OwnerReferences; len(o) != 2 || o[0].UID != "second" || o[1].UID != "first" {
 		t.Errorf("it goes with %v", o)
 	}
 	// Others may have written what they like.
@@ -163,8 +166,23 @@ func TestAnSBOMStaysAsLongAsOneOfItsSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := s.OwnerReferences; len(o) != 2 || o[0].UID != "first" || o[0].Controller != nil || o[1].UID != "second" || len(s.Finalizers) != 0 {
+	if o := s.OwnerReferences; len(o) != 2 || o[0].UID != "second" || o[1].UID != "first" || o[1].Controller != nil || len(s.Finalizers) != 0 {
 		t.Errorf("it goes with %v, after %v", o, s.Finalizers)
+	}
+	// Where there are too many, the step for which it is published is among them.
+	s.OwnerReferences = nil
+	for i := range maxOwners + 8 {
+		r := record(fmt.Sprintf("other-%d", i), types.UID(fmt.Sprintf("other %d", i)))
+		if err := api.Create(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: r.Name, UID: r.UID})
+	}
+	if err := api.Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = publish(second); err != nil || len(s.OwnerReferences) != maxOwners || s.OwnerReferences[0].UID != "second" || s.OwnerReferences[1].UID != "other 0" {
+		t.Errorf("it goes with %v, %v", s.OwnerReferences, err)
 	}
 	// One on its way out would be gone in the moment that its finalizer is.
 	s.Finalizers = []string{"example.com/stays"}
@@ -177,6 +195,134 @@ func TestAnSBOMStaysAsLongAsOneOfItsSteps(t *testing.T) {
 	if _, err := publish(first); reason.Of(err) != reason.LookupFailed || !strings.Contains(err.Error(), "is being deleted") {
 		t.Errorf("one that is being deleted: %v", err)
 	}
+}
+
+// What the key has said before is signed again only if it is about the same, and was said by
+// this key; and nothing that was said meanwhile is lost.
+func TestAnSBOMSignsNoOthersWords(t *testing.T) {
+	by, about := sealtest.NewNotary(t), artifact.DigestOfText(made)
+	cyclonedx := func(of provenance.DigestKind, about artifact.Digest) provenance.DocumentReference {
+		return sealtest.DescribedAs(of, about, sbom.CycloneDX)
+	}
+	for name, c := range map[string]struct {
+		before  []byte
+		replace bool
+		want    []string
+	}{
+		"its own":                 {by.Reference(t, cyclonedx(provenance.OfFile, about)), false, []string{"spdx", "cyclonedx"}},
+		"about other bytes":       {by.Reference(t, cyclonedx(provenance.OfFile, artifact.DigestOfText("other"))), false, []string{"spdx"}},
+		"about an image":          {by.Reference(t, cyclonedx(provenance.OfImage, about)), false, []string{"spdx"}},
+		"another's":               {sealtest.NewNotary(t).Reference(t, cyclonedx(provenance.OfFile, about)), true, []string{"spdx"}},
+		"its own, to be replaced": {by.Reference(t, cyclonedx(provenance.OfFile, about)), true, []string{"spdx"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			step := sealedBytes(t)
+			s := &v1alpha1.SBOM{
+				ObjectMeta: metav1.ObjectMeta{Namespace: step.Step.Namespace, Name: v1alpha1.SBOMName(string(about), "file", "scanner")},
+				Spec:       v1alpha1.SBOMSpec{Formats: []string{"cyclonedx"}, Bundle: string(c.before)},
+			}
+			api := clusterOf(t, s)
+			o := sbomBy(by)
+			o.artifact, o.document, o.attest.as, o.attest.replace = write(t, []byte(made)), write(t, []byte(spdx)), "scanner", c.replace
+			cmd, _ := said(t)
+			if err := o.describe(cmd, api, step); err != nil {
+				t.Fatal(err)
+			}
+			if err := api.Get(t.Context(), client.ObjectKeyFromObject(s), s); err != nil {
+				t.Fatal(err)
+			}
+			signed, err := by.Root.Payload([]byte(s.Spec.Bundle))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := provenance.ParseReference(signed.Payload)
+			if err != nil || len(r.About) != 1 || len(r.Documents) != len(c.want) || !slices.Equal(s.Spec.Formats, c.want) {
+				t.Errorf("%v states %+v, %v", s.Spec.Formats, r, err)
+			}
+		})
+	}
+	// Two at once: the second is told.
+	step, o := sealedBytes(t), sbomBy(by)
+	o.artifact, o.document, o.attest.as = write(t, []byte(made)), write(t, []byte(spdx)), "scanner"
+	first := true
+	api := interceptor.NewClient(clusterOf(t).(client.WithWatch), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+		err := c.Get(ctx, key, object, options...)
+		if _, is := object.(*v1alpha1.SBOM); is && first {
+			first = false
+			return errors.Join(err, c.Create(ctx, &v1alpha1.SBOM{
+				ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
+				Spec:       v1alpha1.SBOMSpec{Formats: []string{"cyclonedx"}, Bundle: string(by.Reference(t, cyclonedx(provenance.OfFile, about)))},
+			}))
+		}
+		return err
+	}})
+	cmd, _ := said(t)
+	if err := o.describe(cmd, api, step); reason.Of(err) != reason.LookupFailed || !strings.Contains(err.Error(), "meanwhile") {
+		t.Errorf("two at once: %v", err)
+	}
+	if err := o.describe(cmd, api, step); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// A directory is described as one, and an image as one.
+func TestAnSBOMSaysWhatItIsAbout(t *testing.T) {
+	by, dir := sealtest.NewNotary(t), filepath.Join(t.TempDir(), "model")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "inside"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := content.TreeOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := sealedRun(t, func(f *provenance.Facts) {
+		f.Subjects[0].URI, f.Subjects[0].Sum = "s3://minio:9000/artifacts/model/", content.Sum{Form: content.FormDirectory, Size: 1, SHA256: tree, Tree: tree}
+		file := f.Subjects[0]
+		file.Output, file.URI, file.Sum = "listing", "s3://minio:9000/artifacts/listing", content.Sum{Form: content.FormFile, Size: 1, SHA256: tree, Tree: content.FileTree(tree)}
+		f.Subjects = append(f.Subjects, file)
+	})
+	publishes := func(o *sbomOptions, step sealedStep, about provenance.About) {
+		t.Helper()
+		api := clusterOf(t)
+		o.document, o.attest.as = write(t, []byte(spdx)), "scanner"
+		cmd, _ := said(t)
+		if err := o.describe(cmd, api, step); err != nil {
+			t.Fatal(err)
+		}
+		var s v1alpha1.SBOM
+		if err := api.Get(t.Context(), client.ObjectKey{Namespace: step.Step.Namespace, Name: v1alpha1.SBOMName(string(about.SHA256), string(about.Of), "scanner")}, &s); err != nil {
+			t.Fatal(err)
+		}
+		signed, err := by.Root.Payload([]byte(s.Spec.Bundle))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := provenance.ParseReference(signed.Payload); err != nil || len(r.Speaks(about)) != 1 || len(r.About) != 1 {
+			t.Errorf("of %v it states %+v, %v", about, r, err)
+		}
+	}
+	o := sbomBy(by)
+	o.artifact = dir
+	publishes(o, both, provenance.About{Of: provenance.OfTree, SHA256: tree})
+	o.artifact, o.of = "sha256:"+string(tree), "listing"
+	publishes(o, both, provenance.About{Of: provenance.OfFile, SHA256: tree})
+	o.of = ""
+	cmd, _ := said(t)
+	if err := o.describe(cmd, clusterOf(t), both); reason.Of(err) != reason.UsageInvalid || !strings.Contains(err.Error(), "--output") {
+		t.Errorf("a digest of two things: %v", err)
+	}
+	p := pushImage(t, registry.WithReferrersSupport(true))
+	o = sbomBy(by)
+	o.keys, o.trustedRoot, o.rules, o.image = []string{p.key}, p.root, configFile("domain.json"), p.ref.String()
+	step, err := o.inFile(p.bundleAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, hex, _ := strings.Cut(p.ref.DigestStr(), ":")
+	publishes(o, step, provenance.About{Of: provenance.OfImage, SHA256: artifact.Digest(hex)})
 }
 
 // Without a key nothing is signed, and it says so.
@@ -362,7 +508,11 @@ func TestAFolderIsCopiedApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", temporary)
-	t.Chdir(filepath.Join(dir, "model", "below"))
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(dir, "model", "below"), link); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(link)
 	tree, err := content.TreeOf(filepath.Join(dir, "model"))
 	if err != nil {
 		t.Fatal(err)

@@ -36,10 +36,7 @@ type ownCopy struct {
 
 // copied copies a file or a folder.
 func copied(ctx context.Context, from string) (own ownCopy, err error) {
-	if from, err = filepath.EvalSymlinks(from); err == nil {
-		from, err = filepath.Abs(from) // its base is a name, never ".."
-	}
-	if err != nil {
+	if from, err = withoutLinks(from); err != nil {
 		return own, usage(err)
 	}
 	info, err := os.Stat(from)
@@ -69,6 +66,19 @@ func copied(ctx context.Context, from string) (own ownCopy, err error) {
 		return ownCopy{}, usage(fmt.Errorf("copy %s: %w", from, err))
 	}
 	return own, nil
+}
+
+// withoutLinks is an absolute path without links: its base is a name, and never "..".
+func withoutLinks(path string) (string, error) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil || filepath.IsAbs(path) {
+		return path, err
+	}
+	here, err := os.Getwd()
+	if err == nil {
+		here, err = filepath.EvalSymlinks(here)
+	}
+	return filepath.Join(here, path), err
 }
 
 // privateDir makes a folder that nobody else has, by a path without links.
@@ -150,7 +160,8 @@ func (o *sbomOptions) scan(ctx context.Context, source, called string) ([]byte, 
 }
 
 // syftSees are the variables that syft needs: it parses what others made, and has no use for
-// the credentials of key services, clusters and clouds that this program may have.
+// the credentials of key services, clusters and clouds that this program may have. That keeps
+// nothing from who takes syft over, as it runs as the same user: docs/sbom.md has a Job that does.
 func syftSees(environment []string) []string {
 	return slices.DeleteFunc(environment, func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")

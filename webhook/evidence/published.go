@@ -24,6 +24,8 @@ type published[F any] struct {
 	// kind of the object, and the code that says that there is none.
 	kind    string
 	missing reason.Code
+	// none says what there is none of, if there is none.
+	none string
 	// most is the size of the largest bundle, in bytes.
 	most int
 	// get gives the bundle; false: there is no such object.
@@ -52,7 +54,7 @@ func readPublished[F any](ctx context.Context, v *View, of published[F], namespa
 		return found[F]{}, lookupFailed(of.kind+" "+name, err)
 	}
 	v.published++
-	is := found[F]{why: reason.New(of.missing, "it has published none")}
+	is := found[F]{why: reason.New(of.missing, "it has published none%s", of.none)}
 	if there {
 		is = of.verify(v.trust.Root, bundle, domain)
 	}

@@ -27,8 +27,8 @@ type SBOMCase interface {
 // things that they are, in the namespace of the seal. The refusal is for what could not be
 // read; whether the case is satisfied, it says itself.
 func (v *View) Described(ctx context.Context, namespace string, sha256 artifact.Digest, as []provenance.DigestKind, c SBOMCase) *reason.Error {
-	for _, domain := range c.Wanted() {
-		for _, of := range as {
+	for _, of := range as {
+		for _, domain := range c.Wanted() {
 			if c.Settled() {
 				return nil
 			}
@@ -52,18 +52,21 @@ func (v *View) Described(ctx context.Context, namespace string, sha256 artifact.
 }
 
 // DigestsOf says as what an SBOM may be about a sealed artifact: a directory by its tree, and
-// a file as itself, or as the image whose manifest it is.
+// a file as itself, or as the image whose manifest it is, which no archive can be.
 func DigestsOf(form content.Form) []provenance.DigestKind {
-	if form.IsDirectory() {
+	switch {
+	case form.IsDirectory():
 		return []provenance.DigestKind{provenance.OfTree}
+	case form == content.FormFile:
+		return []provenance.DigestKind{provenance.OfFile, provenance.OfImage}
 	}
-	return []provenance.DigestKind{provenance.OfFile, provenance.OfImage}
+	return []provenance.DigestKind{provenance.OfFile}
 }
 
 // sbom is what a domain has signed about an SBOM of these bytes.
 func (v *View) sbom(ctx context.Context, namespace string, about provenance.About, domain string) (found[provenance.DocumentReference], *reason.Error) {
 	return readPublished(ctx, v, published[provenance.DocumentReference]{
-		kind: "SBOM", missing: reason.SBOMMissing, most: v1alpha1.MaxSBOM,
+		kind: "SBOM", missing: reason.SBOMMissing, none: " of this " + string(about.Of), most: v1alpha1.MaxSBOM,
 		get: func(ctx context.Context, namespace, name string) (string, bool, error) {
 			s, err := v.source.SBOM(ctx, namespace, name)
 			if s == nil || err != nil {

@@ -85,14 +85,6 @@ func TestWhatHasAnSBOMIsAdmitted(t *testing.T) {
 	if v := r.evaluate(t); !v.Allowed || len(v.Pins) != 1 {
 		t.Errorf("with one: %+v", v.Refusal)
 	}
-	// What is said of an image counts for the file that is its manifest.
-	r.evidence.sboms = map[string]*v1alpha1.SBOM{r.produce.Namespace + "/" + v1alpha1.SBOMName(string(r.sha256), "image", "scanner"): {
-		Spec: v1alpha1.SBOMSpec{Formats: []string{"spdx"}, Bundle: string(r.scanner.Reference(t, sealtest.DescribedAs(provenance.OfImage, r.sha256, sbom.SPDX)))},
-	}}
-	if v := r.evaluate(t); !v.Allowed {
-		t.Errorf("with one of the image: %+v", v.Refusal)
-	}
-	r.evidence.sboms = map[string]*v1alpha1.SBOM{}
 	// Others make statements about several things, with fields that we do not know.
 	several := sealtest.Described(r.sha256, sbom.CycloneDX)
 	several.About = append([]provenance.About{{Of: provenance.OfFile, SHA256: artifact.DigestOfText("another")}}, several.About...)
@@ -163,6 +155,16 @@ func TestWhichSBOMsCountForNothing(t *testing.T) {
 		"an image, where files are": {func(t *testing.T, r *scanned) {
 			r.publishes(r.scanner.Reference(t, sealtest.DescribedAs(provenance.OfImage, r.sha256, sbom.SPDX)))
 		}, reason.SubjectMismatch},
+		"a directory, where those are": {func(t *testing.T, r *scanned) {
+			r.evidence.sboms[r.produce.Namespace+"/"+v1alpha1.SBOMName(string(r.sha256), "tree", "scanner")] = &v1alpha1.SBOM{
+				Spec: v1alpha1.SBOMSpec{Bundle: string(r.scanner.Reference(t, sealtest.DescribedAs(provenance.OfTree, r.sha256, sbom.SPDX)))},
+			}
+		}, reason.SBOMMissing},
+		"an image, where those are, though an archive is none": {func(t *testing.T, r *scanned) {
+			r.evidence.sboms[r.produce.Namespace+"/"+v1alpha1.SBOMName(string(r.sha256), "image", "scanner")] = &v1alpha1.SBOM{
+				Spec: v1alpha1.SBOMSpec{Bundle: string(r.scanner.Reference(t, sealtest.DescribedAs(provenance.OfImage, r.sha256, sbom.SPDX)))},
+			}
+		}, reason.SBOMMissing},
 		"nobody knows what": {func(t *testing.T, r *scanned) {
 			r.publishes(r.scanner.Reference(t, sealtest.DescribedAs("", r.sha256, sbom.SPDX)))
 		}, reason.SubjectMismatch},

@@ -318,7 +318,7 @@ func (d *decision) show(ctx context.Context, k *policy.ImageCase, namespace stri
 			},
 			Described: func(c *policy.SBOMCase) *reason.Error {
 				no := d.view.Described(ctx, sealed.Namespace, k.Digest(), []provenance.DigestKind{provenance.OfImage}, c)
-				unread = unread || no != nil || !c.Settled() // one may be published yet, and the seal stays as it is
+				unread = unread || no != nil
 				return no
 			},
 		},
