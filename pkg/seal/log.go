@@ -48,6 +48,12 @@ var ErrDuplicate = errors.New("the log has this entry already")
 // no entry. After any other error there may be one.
 var ErrNotLogged = errors.New("nothing was logged")
 
+// refuses says whether a status is about the entry: it cannot be read (400), is too large (413)
+// or no entry (422). Anything else may be of what stands before the log, about all entries.
+func refuses(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity
+}
+
 // errRefused says that the log finds fault with the entry, and would again.
 var errRefused = fmt.Errorf("%w: it refuses the entry", ErrNotLogged)
 
@@ -313,9 +319,9 @@ func logError(status int, err error, sent bool) error {
 	message := text.Cut(err.Error(), maxLogMessage)
 	// Rekor says 499 where it gave up waiting for the entry.
 	switch {
-	case status >= 400 && status < 499:
+	case refuses(status):
 		return fmt.Errorf("append to the log: %w: %s", errRefused, message)
-	case !sent:
+	case !sent || status >= 400 && status < 499:
 		return fmt.Errorf("append to the log: %w: %s", ErrNotLogged, message)
 	}
 	return fmt.Errorf("append to the log: %s", message)

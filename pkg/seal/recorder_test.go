@@ -511,8 +511,6 @@ func TestOneStatementAloneStopsNoOther(t *testing.T) {
 	}
 }
 
-// Once a pause is over, one is let through, and the others wait for what becomes of
-// it.
 // What the log refuses it would refuse again: the statement waits longer each time, and keeps
 // nobody else waiting.
 func TestWhatTheLogRefusesWaits(t *testing.T) {
@@ -545,6 +543,39 @@ func TestWhatTheLogRefusesWaits(t *testing.T) {
 	}
 }
 
+// What stands before the log says no to all entries for a while: none of them waits longer for
+// that when it says yes.
+func TestWhatIsRefusedBeforeTheLogIsTheLogs(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired, http.StatusRequestTimeout} {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			http.Error(w, "{}", status)
+		}))
+		honest := sealtest.NewLog(t)
+		for name, open := range map[string]func(string, time.Duration) (seal.Log, error){"v1": seal.NewRekorV1, "v2": seal.NewRekorV2} {
+			log, err := open(server.URL, 5*time.Second)
+			must(t, err)
+			r := &recording{clock: clocktesting.NewFakePassiveClock(time.Now())}
+			r.Sealer = sealerAt(t, honest, log, r.clock)
+			waits := r.envelope(t)
+			asked = 0
+			for range 12 {
+				if _, err := r.Record(t.Context(), waits); !errors.Is(err, seal.ErrNotLogged) {
+					t.Fatalf("%s, %d: %v", name, status, err)
+				}
+				r.pass(5 * time.Second)
+			}
+			if asked != 12 {
+				t.Errorf("%s, %d: in a minute it was asked %d times, want every five seconds", name, status, asked)
+			}
+		}
+		server.Close()
+	}
+}
+
+// Once a pause is over, one is let through, and the others wait for what becomes of
+// it.
 func TestOneAtATimeSeesWhetherTheLogIsWell(t *testing.T) {
 	r := newRecording(t)
 	r.log.fault = loses

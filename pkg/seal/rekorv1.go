@@ -85,8 +85,10 @@ func (r *rekorV1) Append(ctx context.Context, envelope *protodsse.Envelope, key 
 		return r.existing(ctx, header.Get("Location"))
 	case status == http.StatusTooManyRequests:
 		return nil, slowDown(header, string(answer))
-	case status >= 400 && status < 499:
+	case refuses(status):
 		return nil, fmt.Errorf("append to the log: %w: status %d: %q", errRefused, status, text.Cut(string(answer), maxLogMessage))
+	case status >= 400 && status < 499: // 499 is said where it gave up waiting for the entry
+		return nil, fmt.Errorf("append to the log: %w: status %d: %q", ErrNotLogged, status, text.Cut(string(answer), maxLogMessage))
 	}
 	return nil, fmt.Errorf("append to the log: status %d: %q", status, text.Cut(string(answer), maxLogMessage))
 }

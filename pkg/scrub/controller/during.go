@@ -14,27 +14,41 @@ const notYet = "there was no time in this pass: directories of its namespace who
 // during is what is known during one pass.
 type during struct {
 	failing *failures
-	// unlisted is how many files of directories whose records do not list them were read for
-	// each namespace.
-	unlisted map[string]int
-	share    int
+	// first and second are what was read in first looks and in second ones, which have a share
+	// of their own: a directory that was found altered is not put off for others that are
+	// looked at for the first time, and may have many more files by then.
+	first, second reads
+	share         int
+	// again says that it is second looks that are taken now.
+	again bool
+	// off are suspects whose second look has to wait for those of others.
+	off []suspect
+}
+
+// reads count the files of directories whose records do not list them.
+type reads struct {
+	// of is how many were read for each namespace.
+	of map[string]int
 	// until is when those that have had their share are read no more; zero as long as others
 	// come first.
 	until time.Time
-	// second says that something is looked at for the second time.
-	second bool
 }
 
 func newDuring(share int) *during {
-	return &during{failing: newFailures(), unlisted: map[string]int{}, share: share}
+	return &during{failing: newFailures(), first: reads{of: map[string]int{}}, second: reads{of: map[string]int{}}, share: share}
 }
 
-// rest has those that have had their share go on until a time.
-func (d *during) rest(until time.Time) { d.until = until }
+func (d *during) reads() *reads {
+	if d.again {
+		return &d.second
+	}
+	return &d.first
+}
 
 // spent says whether no more such directories of a namespace are read now.
 func (d *during) spent(namespace string, now time.Time) bool {
-	return d.unlisted[namespace] >= d.share && !now.Before(d.until)
+	r := d.reads()
+	return r.of[namespace] >= d.share && !now.Before(r.until)
 }
 
 // counted counts the files that are read, and takes a hundred keys of a list for one.

@@ -87,6 +87,66 @@ func TestVeryManyFilesOfOneNamespaceKeepNobodyElsesFromBeingCompared(t *testing.
 	}
 }
 
+// moody is a store in which somebody takes away what made the first look short.
+type moody struct{ *turned }
+
+func (s moody) Open(ctx context.Context, bucket, key string) (io.ReadCloser, int64, error) {
+	object, size, err := s.turned.Open(ctx, bucket, key)
+	if strings.HasSuffix(key, "/!") {
+		delete(s.objects, key)
+	}
+	return object, size, err
+}
+
+// However much there is to read in the second looks at one namespace's directories, those of
+// another are compared in between.
+func TestSecondLooksAtOneNamespaceKeepNobodyElsesFromBeingCompared(t *testing.T) {
+	scheme := runtime.NewScheme()
+	check(t, v1alpha1.AddToScheme(scheme))
+	const dirs, files, share = 20, 50, 100
+	now := time.Unix(1e9, 0)
+	store := moody{&turned{shelf: &shelf{objects: map[string]string{}}, now: &now}}
+	var all []client.Object
+	directory := func(namespace, name string, files int) {
+		var list []content.File
+		for i := range files {
+			store.objects[fmt.Sprintf("%s/%s/%d", namespace, name, i)] = ""
+			list = append(list, content.File{Path: fmt.Sprint(i), SHA256: artifact.DigestOfText("")})
+		}
+		tree, err := content.NewFiles(list)
+		check(t, err)
+		seal := sealed(t, name, namespace+"/"+name+"/", "", 1)
+		seal.Namespace, seal.Spec.SHA256, seal.Spec.TreeDigest = namespace, string(tree.Tree()), string(tree.Tree())
+		all = append(all, seal)
+	}
+	for i := range dirs {
+		directory("many", fmt.Sprint("d", i), files)
+		store.objects[fmt.Sprintf("many/d%d/!", i)] = "larger than what was sealed"
+	}
+	for i := range 40 {
+		directory("team", fmt.Sprint("d", i), 3)
+	}
+	s := scrubber(t, scheme, store, all...)
+	s.unlisted, s.most, s.Every, s.Clock = share, 1, 24*time.Hour, moving{now: &now}
+	got, err := s.Pass(t.Context())
+	check(t, err)
+	before := 0
+	for i, n := 0, 0; n < 40*3 && i < len(store.of); i++ {
+		if store.of[i] == "team" {
+			n++
+		} else {
+			before++
+		}
+	}
+	// A second look is begun as long as there is some of the share, and each first one reads one.
+	if most := share + files + dirs; before > most {
+		t.Errorf("%d files of another namespace were read before, at most %d may be", before, most)
+	}
+	if got.Altered+got.Unreadable+got.Unknown > 0 || got.Intact != dirs+40 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // What was found altered is told, though its namespace has had its share meanwhile.
 func TestWhatWasFoundAlteredIsNotPutOff(t *testing.T) {
 	scheme := runtime.NewScheme()

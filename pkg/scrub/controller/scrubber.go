@@ -117,7 +117,7 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 			return r, context.Cause(ctx)
 		}
 		if i == len(places) {
-			during.rest(began.Add(s.Every))
+			during.first.until = began.Add(s.Every)
 		}
 		if n := s.ripe(waiting); n > 0 {
 			if err := s.again(ctx, waiting[:n], during, &r); err != nil {
@@ -147,8 +147,11 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 			return r, err
 		}
 	}
-	during.rest(began.Add(s.Every))
 	if err := s.again(ctx, waiting, during, &r); err != nil {
+		return r, err
+	}
+	during.second.until = began.Add(s.Every)
+	if err := s.again(ctx, during.off, during, &r); err != nil {
 		return r, err
 	}
 	s.Metrics.passed(r.Altered, r.Unreadable == 0, s.Clock.Now())
@@ -216,9 +219,13 @@ func (s *Scrubber) again(ctx context.Context, suspects []suspect, during *during
 			if !there {
 				continue // its seals are gone
 			}
-			during.second = true // what was found once is not put off
+			during.again = true
 			f := s.compare(ctx, p, index, during)
-			during.second = false
+			during.again = false
+			if f.Message == notYet && during.second.until.IsZero() {
+				during.off = append(during.off, was)
+				continue
+			}
 			if f.Altered() && p.Last().UID != was.seal {
 				f = scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it is being stored anew"}
 			}
@@ -289,13 +296,13 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 		during.failing.note(of, err)
 		return f
 	}
-	if !during.second && during.spent(p.Namespace, s.Clock.Now()) {
+	if during.spent(p.Namespace, s.Clock.Now()) {
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: notYet}
 	}
 	read := &counted{Store: store.Store}
 	f, err := c.Run(ctx, read)
 	during.failing.note(of, err)
-	during.unlisted[p.Namespace] += read.files
+	during.reads().of[p.Namespace] += read.files
 	return f
 }
 

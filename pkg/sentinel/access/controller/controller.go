@@ -150,12 +150,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // apply makes what is missing and puts back what is not as it should be. The names
 // are ours: whatever else has taken one, or has cast off its owner, becomes so.
 func (r *Reconciler) apply(ctx context.Context, a *v1alpha1.SecretAccess, plan access.Plan) error {
+	failed := map[string]error{}
+	var lacking []pending
+	for i := range plan.Pairs {
+		pair := &plan.Pairs[i]
+		is, err := r.role(ctx, &pair.Role)
+		switch {
+		case err != nil:
+			failed[pair.Role.Name] = err
+		case is == nil || !r.gives(is, &pair.Role):
+			lacking = append(lacking, pending{pair, is})
+		case !sameMeta(is, &pair.Role): // nobody who is bound to it gets anything by the rest
+			failed[pair.Role.Name] = r.putRole(ctx, a, is, &pair.Role)
+		}
+	}
+	// Nobody is bound to a Role that is not as it should be. While it is, nobody is bound
+	// to it without a grant, so that there is nothing to take back where it cannot be written.
+	r.applyRoles(ctx, a, lacking, failed)
 	var failures []error
 	for i := range plan.Pairs {
 		role, binding := &plan.Pairs[i].Role, &plan.Pairs[i].Binding
-		// Nobody is bound to a Role that is not as it should be. While it is, nobody is bound
-		// to it without a grant, so that there is nothing to take back where it cannot be written.
-		err := r.applyRole(ctx, a, role, binding)
+		err := failed[role.Name]
 		if err == nil {
 			err = r.applyBinding(ctx, a, binding, plan)
 		}
@@ -166,46 +181,65 @@ func (r *Reconciler) apply(ctx context.Context, a *v1alpha1.SecretAccess, plan a
 	return errors.Join(failures...)
 }
 
-func (r *Reconciler) applyRole(ctx context.Context, a *v1alpha1.SecretAccess, want *rbacv1.Role, binding *rbacv1.RoleBinding) error {
+// pending is a Role that does not give what it is to give, and what is there under its name.
+type pending struct {
+	*access.Pair
+	is *rbacv1.Role
+}
+
+// role is what is there under the name of a Role; nil if there is none.
+func (r *Reconciler) role(ctx context.Context, want *rbacv1.Role) (*rbacv1.Role, error) {
 	var is rbacv1.Role
-	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is)
-	missing := apierrors.IsNotFound(err)
-	key := client.ObjectKeyFromObject(want)
-	_, doubted := r.doubts.Load(key)
-	gives := !missing && !doubted && equality.Semantic.DeepEqual(is.Rules, want.Rules) && is.DeletionTimestamp.IsZero()
-	switch {
-	case err != nil && !missing:
-		return err
-	case gives && sameMeta(&is, want):
-		return nil
-	case gives: // nobody who is bound to it gets anything by the rest
-		return r.putRole(ctx, a, &is, want)
+	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), &is); err != nil {
+		return nil, client.IgnoreNotFound(err)
 	}
-	if err := r.unbind(ctx, a, binding); err != nil {
-		return err
+	return &is, nil
+}
+
+// gives says whether a Role gives what it is to give, and its bindings were looked at since.
+func (r *Reconciler) gives(is, want *rbacv1.Role) bool {
+	_, doubted := r.doubts.Load(client.ObjectKeyFromObject(want))
+	return !doubted && equality.Semantic.DeepEqual(is.Rules, want.Rules) && is.DeletionTimestamp.IsZero()
+}
+
+// applyRoles writes Roles, and notes what fails by their names. Bindings are read once for all
+// of them, before and after: there may be very many.
+func (r *Reconciler) applyRoles(ctx context.Context, a *v1alpha1.SecretAccess, lacking []pending, failed map[string]error) {
+	if len(lacking) == 0 {
+		return
 	}
-	r.doubts.Store(key, true)
-	if missing {
-		err = r.Client.Create(ctx, want)
-	} else {
-		err = r.putRole(ctx, a, &is, want)
-	}
-	if err != nil {
-		return err
-	}
-	// Somebody may have been bound to it between the look and the write. Once it was
-	// looked at nobody looks again: one is deleted, freed of finalizers, and seen to be gone.
-	for range 3 {
-		if err = r.unbind(ctx, a, binding); err == nil {
-			r.doubts.Delete(key)
-			return nil
+	bound := r.unbind(ctx, a, lacking)
+	var written []pending
+	for _, p := range lacking {
+		err := bound[p.Role.Name]
+		if err == nil {
+			r.doubts.Store(client.ObjectKeyFromObject(&p.Role), true)
+			if p.is == nil {
+				err = r.Client.Create(ctx, &p.Role)
+			} else {
+				err = r.putRole(ctx, a, p.is, &p.Role)
+			}
+		}
+		if failed[p.Role.Name] = err; err == nil {
+			written = append(written, p)
 		}
 	}
-	return err
+	// Somebody may have been bound to one between the look and the write. Once it was
+	// looked at nobody looks again: one is deleted, freed of finalizers, and seen to be gone.
+	for tries := 0; tries < 3 && len(written) > 0; tries++ {
+		bound = r.unbind(ctx, a, written)
+		written = slices.DeleteFunc(written, func(p pending) bool {
+			if failed[p.Role.Name] = bound[p.Role.Name]; failed[p.Role.Name] != nil {
+				return false
+			}
+			r.doubts.Delete(client.ObjectKeyFromObject(&p.Role))
+			return true
+		})
+	}
 }
 
 func (r *Reconciler) putRole(ctx context.Context, a *v1alpha1.SecretAccess, is, want *rbacv1.Role) error {
-	if a.Status.ObservedGeneration == a.Generation {
+	if a.Status.ObservedGeneration == a.Generation && (!equality.Semantic.DeepEqual(is.Rules, want.Rules) || !sameMeta(is, want)) {
 		r.repaired(a, "The Role %s was not as the grants say, and was put back", want.Name) // nobody has asked for a change
 	}
 	if !is.DeletionTimestamp.IsZero() {
@@ -217,26 +251,37 @@ func (r *Reconciler) putRole(ctx context.Context, a *v1alpha1.SecretAccess, is, 
 	return r.put(ctx, is, want, "rules", want.Rules)
 }
 
-// unbind deletes the bindings by which a Role would give somebody without a grant what is
-// about to be written into it: whoever may write both can have made a Role of our name that
+// unbind deletes the bindings by which Roles would give somebody without a grant what is
+// about to be written into them: whoever may write both can have made a Role of our name that
 // gives nothing, and have bound anybody to it, by a binding of any name. The Role waits until
 // they are gone. Watches of Roles and of bindings are two, so that the API server is asked.
-func (r *Reconciler) unbind(ctx context.Context, a *v1alpha1.SecretAccess, ours *rbacv1.RoleBinding) error {
-	var failures []error
-	for page, after := (rbacv1.RoleBindingList{}), ""; ; {
-		if err := r.Live.List(ctx, &page, client.InNamespace(ours.Namespace), client.Limit(bindingsPerPage), client.Continue(after)); err != nil {
-			return err
+// What fails it gives by the names of the Roles.
+func (r *Reconciler) unbind(ctx context.Context, a *v1alpha1.SecretAccess, roles []pending) map[string]error {
+	failed := map[string]error{}
+	of := make(map[rbacv1.RoleRef]*rbacv1.RoleBinding, len(roles))
+	for _, p := range roles {
+		of[p.Binding.RoleRef] = &p.Binding
+	}
+	for after := ""; ; {
+		var page rbacv1.RoleBindingList // a new one: an answer may leave out what was in the last
+		if err := r.Live.List(ctx, &page, client.InNamespace(a.Namespace), client.Limit(bindingsPerPage), client.Continue(after)); err != nil {
+			for _, p := range roles {
+				failed[p.Role.Name] = errors.Join(failed[p.Role.Name], err)
+			}
+			return failed
 		}
 		for i := range page.Items {
 			b := &page.Items[i]
-			if b.RoleRef != ours.RoleRef || b.Name == ours.Name && len(without(b.Subjects, ours.Subjects)) == 0 {
+			ours := of[b.RoleRef]
+			if ours == nil || b.Name == ours.Name && len(without(b.Subjects, ours.Subjects)) == 0 {
 				continue
 			}
-			r.repaired(a, "The RoleBinding %s bound others to the Role %s than have a grant, and was deleted", b.Name, ours.RoleRef.Name)
-			failures = append(failures, cmp.Or(r.delete(ctx, b), fmt.Errorf("the RoleBinding %s binds others to it, and is being deleted", b.Name)))
+			r.repaired(a, "The RoleBinding %s bound others to the Role %s than have a grant, and was deleted", b.Name, b.RoleRef.Name)
+			failed[b.RoleRef.Name] = errors.Join(failed[b.RoleRef.Name],
+				cmp.Or(r.delete(ctx, b), fmt.Errorf("the RoleBinding %s binds others to it, and is being deleted", b.Name)))
 		}
 		if after = page.Continue; after == "" {
-			return errors.Join(failures...)
+			return failed
 		}
 	}
 }
