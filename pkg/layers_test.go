@@ -85,7 +85,7 @@ var mayImport = map[string][]string{
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/artifact", "pkg/content", "pkg/epoch", "pkg/pin",
 		"pkg/policy", "pkg/provenance", "pkg/reason", "pkg/sidecar", "pkg/tag", "webhook/evidence",
 	},
-	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/image", "pkg/memory", "pkg/policy", "pkg/reason", "webhook/evidence"},
+	"webhook/images": {"pkg/api/v1alpha1", "pkg/argo/layout", "pkg/artifact", "pkg/image", "pkg/memory", "pkg/policy", "pkg/provenance", "pkg/reason", "webhook/evidence"},
 	"webhook/store":  {},
 	"webhook/server": {
 		"pkg/api/v1alpha1", "pkg/argo", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/stored", "pkg/artifact", "pkg/connections", "pkg/fairshare", "pkg/jsonsize", "pkg/memory", "pkg/policy", "pkg/reason",

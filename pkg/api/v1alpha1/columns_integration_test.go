@@ -53,8 +53,8 @@ func TestWhatKubectlShows(t *testing.T) {
 			columns: map[string]any{"Name": "shown", "Verdict": "NotReproduced"}, wide: map[string]any{},
 		},
 		"namespaces/default/sboms/shown": {
-			object:  &v1alpha1.SBOM{ObjectMeta: meta, Spec: v1alpha1.SBOMSpec{Format: "spdx", Bundle: "{}"}},
-			columns: map[string]any{"Name": "shown", "Format": "spdx"}, wide: map[string]any{},
+			object:  &v1alpha1.SBOM{ObjectMeta: meta, Spec: v1alpha1.SBOMSpec{Formats: []string{"spdx"}, Bundle: "{}"}},
+			columns: map[string]any{"Name": "shown", "Formats": `["spdx"]`}, wide: map[string]any{},
 		},
 		"namespaces/default/provenances/shown": {
 			object: &v1alpha1.Provenance{
