@@ -258,7 +258,7 @@ func (o *attestOptions) publish(ctx context.Context, api client.Client, about se
 	if err == nil && r.GetDeletionTimestamp() != nil {
 		return reason.New(reason.LookupFailed, "%s %s/%s is being deleted: run this again once it is gone, for which its finalizers (%.200q) have to be", p.kind, r.GetNamespace(), r.GetName(), r.GetFinalizers())
 	}
-	if p.shared && p.bundle() != p.seen {
+	if p.shared && !o.replace && p.bundle() != p.seen {
 		return reason.New(reason.LookupFailed, "%s %s/%s was written meanwhile: run this again, so that both count", p.kind, r.GetNamespace(), r.GetName())
 	}
 	// Whoever wrote the one before may have tied its life to something else.
@@ -300,10 +300,15 @@ func owners(ctx context.Context, api client.Client, r client.Object, step string
 		}
 		return client.IgnoreNotFound(err)
 	}
-	if err := add(step, ""); err != nil || !shared {
-		return out, err
+	err := add(step, "")
+	if !shared {
+		return out, nil // who may publish one need not be able to read its record
 	}
-	for _, o := range r.GetOwnerReferences() { // the latest are first
+	if err != nil {
+		return nil, err
+	}
+	before := r.GetOwnerReferences() // the latest are first; others may have written more
+	for _, o := range before[:min(len(before), 2*maxOwners)] {
 		if o.APIVersion != v1alpha1.GroupVersion.String() || o.Kind != "Provenance" || o.UID == "" {
 			continue
 		}

@@ -197,6 +197,32 @@ func TestAnSBOMStaysAsLongAsOneOfItsSteps(t *testing.T) {
 	}
 }
 
+// What cannot be read is not gone; but a Reproduction may be published without reading records.
+// However many owners others have written, some are looked at.
+func TestWhatAnObjectGoesWith(t *testing.T) {
+	gets := 0
+	api := interceptor.NewClient(clusterOf(t).(client.WithWatch), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+		if gets++; key.Name == "hidden" {
+			return errors.New("forbidden")
+		}
+		return c.Get(ctx, key, object, options...)
+	}})
+	s := &v1alpha1.SBOM{}
+	if o, err := owners(t.Context(), api, s, "hidden", false); err != nil || len(o) != 0 {
+		t.Errorf("a Reproduction goes with %v, %v", o, err)
+	}
+	if _, err := owners(t.Context(), api, s, "hidden", true); err == nil {
+		t.Error("what cannot be read is taken for gone")
+	}
+	for i := range 1000 {
+		s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Provenance", Name: fmt.Sprint(i), UID: "x"})
+	}
+	gets = 0
+	if o, err := owners(t.Context(), api, s, "gone", true); err != nil || len(o) != 0 || gets > 2*maxOwners+1 {
+		t.Errorf("it goes with %v, %v, after %d reads", o, err, gets)
+	}
+}
+
 // What the key has said before is signed again only if it is about the same, and was said by
 // this key; and nothing that was said meanwhile is lost.
 func TestAnSBOMSignsNoOthersWords(t *testing.T) {
