@@ -250,6 +250,9 @@ func (o *attestOptions) publish(ctx context.Context, api client.Client, about se
 	}
 	r := p.object
 	err := api.Get(ctx, client.ObjectKeyFromObject(r), r)
+	if client.IgnoreNotFound(err) != nil {
+		return reason.Wrap(reason.LookupFailed, err, "publish %s %s/%s: %v", p.kind, r.GetNamespace(), r.GetName(), err)
+	}
 	if err == nil && !o.replace {
 		if _, err := o.root.Payload([]byte(p.bundle())); err != nil {
 			return usage(fmt.Errorf("there is %s %s/%s already, and this key has not signed it: --replace overwrites it (%w)", p.kind, r.GetNamespace(), r.GetName(), err))

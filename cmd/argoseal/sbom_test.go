@@ -41,6 +41,29 @@ func sealedBytes(t *testing.T) sealedStep {
 	return sealedRun(t, func(f *provenance.Facts) { f.Subjects[0].SHA256 = artifact.DigestOfText(made) })
 }
 
+// model makes a folder with something in it, and gives its tree digest.
+func model(t *testing.T, dir string) artifact.Digest {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "inside"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := content.TreeOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// sealsModel has a step have stored that folder without an archive.
+func sealsModel(tree artifact.Digest) func(*provenance.Facts) {
+	return func(f *provenance.Facts) {
+		f.Subjects[0].URI, f.Subjects[0].Sum = "s3://minio:9000/artifacts/model/", content.Sum{Form: content.FormDirectory, Size: 1, SHA256: tree, Tree: tree}
+	}
+}
+
 // sbomBy are options that ask for nobody in particular, and sign with a notary's key.
 func sbomBy(by *sealtest.Notary) *sbomOptions {
 	o := &sbomOptions{format: "spdx", timeout: time.Minute}
@@ -289,23 +312,30 @@ func TestAnSBOMSignsNoOthersWords(t *testing.T) {
 	if err := o.describe(cmd, api, step); err != nil {
 		t.Errorf("again: %v", err)
 	}
+	// No answer is not an answer.
+	gets := 0
+	api = interceptor.NewClient(clusterOf(t).(client.WithWatch), interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+		if _, is := object.(*v1alpha1.SBOM); is {
+			if gets++; gets == 4 { // what the first run wrote was read for the second, and is read again to be written
+				return errors.New("no answer")
+			}
+		}
+		return c.Get(ctx, key, object, options...)
+	}})
+	if err := o.describe(cmd, api, step); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.describe(cmd, api, step); reason.Of(err) != reason.LookupFailed || !strings.Contains(err.Error(), "no answer") {
+		t.Errorf("without an answer: %v", err)
+	}
 }
 
 // A directory is described as one, and an image as one.
 func TestAnSBOMSaysWhatItIsAbout(t *testing.T) {
 	by, dir := sealtest.NewNotary(t), filepath.Join(t.TempDir(), "model")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "inside"), []byte("x"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	tree, err := content.TreeOf(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := model(t, dir)
 	both := sealedRun(t, func(f *provenance.Facts) {
-		f.Subjects[0].URI, f.Subjects[0].Sum = "s3://minio:9000/artifacts/model/", content.Sum{Form: content.FormDirectory, Size: 1, SHA256: tree, Tree: tree}
+		sealsModel(tree)(f)
 		file := f.Subjects[0]
 		file.Output, file.URI, file.Sum = "listing", "s3://minio:9000/artifacts/listing", content.Sum{Form: content.FormFile, Size: 1, SHA256: tree, Tree: content.FileTree(tree)}
 		f.Subjects = append(f.Subjects, file)
@@ -466,19 +496,8 @@ func TestSyftSeesJustWhatWasSealed(t *testing.T) {
 	}
 	// A directory that was stored without an archive.
 	dir := filepath.Join(t.TempDir(), "model")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "inside"), []byte("x"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	tree, err := content.TreeOf(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := sealedRun(t, func(f *provenance.Facts) {
-		f.Subjects[0].URI, f.Subjects[0].Sum = "s3://minio:9000/artifacts/model/", content.Sum{Form: content.FormDirectory, Size: 1, SHA256: tree, Tree: tree}
-	})
+	tree := model(t, dir)
+	folder := sealedRun(t, sealsModel(tree))
 	o.artifact = dir
 	if err := o.describe(cmd, nil, folder); err != nil {
 		t.Fatal(err)
@@ -530,22 +549,14 @@ func TestAFolderIsCopiedApart(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "model", "below"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "model", "inside"), []byte("x"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	tree := model(t, filepath.Join(dir, "model"))
 	t.Setenv("TMPDIR", temporary)
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(filepath.Join(dir, "model", "below"), link); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(link)
-	tree, err := content.TreeOf(filepath.Join(dir, "model"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := sealedRun(t, func(f *provenance.Facts) {
-		f.Subjects[0].URI, f.Subjects[0].Sum = "s3://minio:9000/artifacts/model/", content.Sum{Form: content.FormDirectory, Size: 1, SHA256: tree, Tree: tree}
-	})
+	folder := sealedRun(t, sealsModel(tree))
 	o := sbomBy(nil)
 	o.artifact, o.syft = "..", true
 	cmd, out := said(t)

@@ -47,7 +47,7 @@ type About struct {
 // looked into the one has looked into the other. The zero value is not known.
 type DigestKind string
 
-// What digests are of, as the annotation AnnotationDigestOf of a subject spells it.
+// What digests are of, as an annotation of a subject (in-toto's ResourceDescriptor) spells it.
 const (
 	// OfFile is a file as it is stored.
 	OfFile DigestKind = "file"
@@ -57,10 +57,6 @@ const (
 	// OfImage is an image, by its manifest.
 	OfImage DigestKind = "image"
 )
-
-// AnnotationDigestOf is the annotation of a subject (in-toto's ResourceDescriptor) that says
-// what its digest is of.
-const AnnotationDigestOf = "argoseal.dev/digest-of"
 
 // ReferredDocument is one that a DocumentReference names.
 type ReferredDocument struct {

@@ -17,10 +17,7 @@ type during struct {
 	// first and second are what was read in first looks and in second ones, which have a share
 	// of their own: a directory that was found altered is not put off for others that are
 	// looked at for the first time, and may have many more files by then.
-	first, second reads
-	share         int
-	// again says that it is second looks that are taken now.
-	again bool
+	first, second *reads
 	// off are suspects whose second look has to wait for those of others.
 	off []suspect
 }
@@ -28,27 +25,20 @@ type during struct {
 // reads count the files of directories whose records do not list them.
 type reads struct {
 	// of is how many were read for each namespace.
-	of map[string]int
+	of    map[string]int
+	share int
 	// until is when those that have had their share are read no more; zero as long as others
 	// come first.
 	until time.Time
 }
 
 func newDuring(share int) *during {
-	return &during{failing: newFailures(), first: reads{of: map[string]int{}}, second: reads{of: map[string]int{}}, share: share}
-}
-
-func (d *during) reads() *reads {
-	if d.again {
-		return &d.second
-	}
-	return &d.first
+	return &during{failing: newFailures(), first: &reads{of: map[string]int{}, share: share}, second: &reads{of: map[string]int{}, share: share}}
 }
 
 // spent says whether no more such directories of a namespace are read now.
-func (d *during) spent(namespace string, now time.Time) bool {
-	r := d.reads()
-	return r.of[namespace] >= d.share && !now.Before(r.until)
+func (r *reads) spent(namespace string, now time.Time) bool {
+	return r.of[namespace] >= r.share && !now.Before(r.until)
 }
 
 // counted counts the files that are read, and takes a hundred keys of a list for one.

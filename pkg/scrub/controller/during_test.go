@@ -30,6 +30,21 @@ func (s *turned) Open(ctx context.Context, bucket, key string) (io.ReadCloser, i
 	return s.shelf.Open(ctx, bucket, key)
 }
 
+// directory stores empty files, and gives a seal of them whose record lists none.
+func (s *turned) directory(t *testing.T, namespace, name string, files int) client.Object {
+	t.Helper()
+	var list []content.File
+	for i := range files {
+		s.objects[fmt.Sprintf("%s/%s/%d", namespace, name, i)] = ""
+		list = append(list, content.File{Path: fmt.Sprint(i), SHA256: artifact.DigestOfText("")})
+	}
+	tree, err := content.NewFiles(list)
+	check(t, err)
+	seal := sealed(t, name, namespace+"/"+name+"/", "", 1)
+	seal.Namespace, seal.Spec.SHA256, seal.Spec.TreeDigest = namespace, string(tree.Tree()), string(tree.Tree())
+	return seal
+}
+
 // However many files the directories of one namespace have whose records do not list them,
 // those of another are compared before: none waits for more than a share. Where there is time,
 // all are compared.
@@ -47,18 +62,7 @@ func TestVeryManyFilesOfOneNamespaceKeepNobodyElsesFromBeingCompared(t *testing.
 			now := time.Unix(1e9, 0)
 			store := &turned{shelf: &shelf{objects: map[string]string{}}, now: &now}
 			var all []client.Object
-			directory := func(namespace, name string, files int) {
-				var list []content.File
-				for i := range files {
-					store.objects[fmt.Sprintf("%s/%s/%d", namespace, name, i)] = ""
-					list = append(list, content.File{Path: fmt.Sprint(i), SHA256: artifact.DigestOfText("")})
-				}
-				tree, err := content.NewFiles(list)
-				check(t, err)
-				seal := sealed(t, name, namespace+"/"+name+"/", "", 1)
-				seal.Namespace, seal.Spec.SHA256, seal.Spec.TreeDigest = namespace, string(tree.Tree()), string(tree.Tree())
-				all = append(all, seal)
-			}
+			directory := func(namespace, name string, files int) { all = append(all, store.directory(t, namespace, name, files)) }
 			for i := range dirs {
 				directory("many", fmt.Sprint("d", i), files)
 			}
@@ -107,18 +111,7 @@ func TestSecondLooksAtOneNamespaceKeepNobodyElsesFromBeingCompared(t *testing.T)
 	now := time.Unix(1e9, 0)
 	store := moody{&turned{shelf: &shelf{objects: map[string]string{}}, now: &now}}
 	var all []client.Object
-	directory := func(namespace, name string, files int) {
-		var list []content.File
-		for i := range files {
-			store.objects[fmt.Sprintf("%s/%s/%d", namespace, name, i)] = ""
-			list = append(list, content.File{Path: fmt.Sprint(i), SHA256: artifact.DigestOfText("")})
-		}
-		tree, err := content.NewFiles(list)
-		check(t, err)
-		seal := sealed(t, name, namespace+"/"+name+"/", "", 1)
-		seal.Namespace, seal.Spec.SHA256, seal.Spec.TreeDigest = namespace, string(tree.Tree()), string(tree.Tree())
-		all = append(all, seal)
-	}
+	directory := func(namespace, name string, files int) { all = append(all, store.directory(t, namespace, name, files)) }
 	for i := range dirs {
 		directory("many", fmt.Sprint("d", i), files)
 		store.objects[fmt.Sprintf("many/d%d/!", i)] = "larger than what was sealed"

@@ -134,7 +134,7 @@ func (s *Scrubber) Pass(ctx context.Context) (Report, error) {
 		} else {
 			p = late[i-len(places)]
 		}
-		f := s.compare(ctx, p, index, during)
+		f := s.compare(ctx, p, index, during.failing, during.first)
 		if f.Message == notYet && i < len(places) {
 			late = append(late, p)
 			continue
@@ -219,9 +219,7 @@ func (s *Scrubber) again(ctx context.Context, suspects []suspect, during *during
 			if !there {
 				continue // its seals are gone
 			}
-			during.again = true
-			f := s.compare(ctx, p, index, during)
-			during.again = false
+			f := s.compare(ctx, p, index, during.failing, during.second)
 			if f.Message == notYet && during.second.until.IsZero() {
 				during.off = append(during.off, was)
 				continue
@@ -271,7 +269,7 @@ func (f *failures) note(of storeOf, err error) {
 }
 
 // compare compares one place.
-func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index, during *during) scrub.Finding {
+func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index, failing *failures, reads *reads) scrub.Finding {
 	l := p.Location
 	store, known := s.Stores[l.Store]
 	of := storeOf{l.Store, p.Namespace}
@@ -280,7 +278,7 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "it lies in a store that is not listed"}
 	case !store.Scope.Has(p.Key):
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: "the operator does not have its namespace's seals compared there"}
-	case during.failing.over(of):
+	case failing.over(of):
 		return scrub.Finding{Reason: scrub.ReasonUnreadable, Message: "its store could not be read several times in a row"}
 	}
 	c := scrub.Comparison{Place: p}
@@ -293,16 +291,16 @@ func (s *Scrubber) compare(ctx context.Context, p scrub.Place, index scrub.Index
 	}
 	if l.Kind != artifact.KindPrefix || len(c.Files) > 0 {
 		f, err := c.Run(ctx, store)
-		during.failing.note(of, err)
+		failing.note(of, err)
 		return f
 	}
-	if during.spent(p.Namespace, s.Clock.Now()) {
+	if reads.spent(p.Namespace, s.Clock.Now()) {
 		return scrub.Finding{Reason: scrub.ReasonUnknown, Message: notYet}
 	}
 	read := &counted{Store: store.Store}
 	f, err := c.Run(ctx, read)
-	during.failing.note(of, err)
-	during.reads().of[p.Namespace] += read.files
+	failing.note(of, err)
+	reads.of[p.Namespace] += read.files
 	return f
 }
 
