@@ -346,7 +346,10 @@ func TestConformanceAModeThatChangesWhileAStepRuns(t *testing.T) {
 			}
 			run := finish(t, ns, name)
 			if c.from != plain && c.to == plain {
-				// Anybody could have changed its pod since.
+				// Anybody could have changed its pod since. Nothing is recorded where there is
+				// no mode, and once there is one again, that the guards were not held.
+				unrecorded(t, run, "make")
+				setMode(t, ns, c.from)
 				if got := sealedOf(t, ns, name); got != reason.GuardsNotHeld {
 					t.Errorf("what ended without a mode is recorded as %s", got)
 				}
@@ -371,6 +374,21 @@ func TestConformanceAModeThatChangesWhileAStepRuns(t *testing.T) {
 	}
 }
 
+// unrecorded wants the pod of a step to have no record.
+func unrecorded(t *testing.T, run *lab.Run, display string) {
+	t.Helper()
+	l := cluster(t)
+	node, _ := run.Node(display)
+	pod, err := l.PodOf(t.Context(), run, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record v1alpha1.Provenance
+	if err := l.Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: string(pod.UID)}, &record); !apierrors.IsNotFound(err) {
+		t.Errorf("pod %s has a record: %+v, %v", pod.Name, record.Status, err)
+	}
+}
+
 // admittedIn wants the pod of a step to have been admitted in a mode: left alone
 // without one, else recorded, and what it made sealed in that mode.
 func admittedIn(t *testing.T, run *lab.Run, display string, mode v1alpha1.Mode) {
@@ -385,10 +403,7 @@ func admittedIn(t *testing.T, run *lab.Run, display string, mode v1alpha1.Mode) 
 		if !equality.Semantic.DeepEqual(pod.Spec, lab.WithoutOurs(pod).Spec) || pod.Annotations[v1alpha1.AnnotationTag] != "" {
 			t.Errorf("pod %s was not left alone", pod.Name)
 		}
-		var record v1alpha1.Provenance
-		if err := l.Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: string(pod.UID)}, &record); !apierrors.IsNotFound(err) {
-			t.Errorf("pod %s has a record: %+v, %v", pod.Name, record.Status, err)
-		}
+		unrecorded(t, run, display)
 		return
 	}
 	record, err := l.Provenance(t.Context(), pod, limit)

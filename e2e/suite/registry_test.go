@@ -4,6 +4,8 @@ package suite
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +27,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // buildsImages has two builders. crane puts a layer on an image, pushes that for two
@@ -141,8 +144,12 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	attach := []string{"attach", "--namespace", ci, "--registry-cacert", registry.CA}
+	key := filepath.Join(home, "notary.pub") // cosign reads one key of a file
+	if err := os.WriteFile(key, keyOf(t, filepath.Join(home, "argoseal", "notary.pub"), signerOf(t, ci, run.Name, "crane")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	verifiedAs := func(kind string, ref name.Digest) error {
-		_, err := tool(true, s.Cosign, "verify-attestation", ref.String(), "--key", filepath.Join(home, "argoseal", "notary.pub"),
+		_, err := tool(true, s.Cosign, "verify-attestation", ref.String(), "--key", key,
 			"--trusted-root", filepath.Join(home, "argoseal", "trusted_root.json"), "--type", kind, "--registry-cacert", registry.CA)
 		return err
 	}
@@ -220,6 +227,28 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 		refused(t, l.Client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "app"}, Spec: c.spec}, client.DryRunAll), c.want)
 		if err := l.Client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: without, Name: "app"}, Spec: c.spec}, client.DryRunAll); err != nil {
 			t.Errorf("where Argoseal does not look, %s: %v", name, err)
+		}
+	}
+}
+
+// keyOf is the key with a hint, of a file that has the notary's keys one after the other.
+func keyOf(t *testing.T, file, hint string) []byte {
+	t.Helper()
+	rest, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			t.Fatalf("%s has no key %s", file, hint)
+		}
+		public, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := verify.KeyHint(public); err == nil && got == hint {
+			return pem.EncodeToMemory(block)
 		}
 	}
 }

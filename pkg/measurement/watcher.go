@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -40,7 +41,14 @@ type Watcher struct {
 	// late is closed when half of the grace is over: from then on nobody looks for images
 	// in archives, which must not cost an output its digests.
 	late <-chan struct{}
+	// restOver is closed when nobody waits any more for the rest of an archive.
+	restOver <-chan struct{}
 }
+
+// restWait is how long the rest of an archive may be late: less than the two seconds that
+// the kubelet leaves a sidecar when the time of all others is over
+// (minimumGracePeriodInSeconds).
+const restWait = time.Second
 
 // output is what is known of one of them.
 type output struct {
@@ -49,6 +57,7 @@ type output struct {
 	seen     stamp
 	at       stamp // of the file that found is about
 	found    Found // nil as long as nothing is known
+	short    bool  // that found is a problem, because the archive ends before it is whole
 }
 
 // Run measures each output until ctx ends: an archive while it grows, everything
@@ -57,6 +66,10 @@ type output struct {
 // output that is not done by then has the problem MeasurementIncomplete. Of one in which
 // images are looked for yet when half of the grace is over, none are named. Run always
 // has an entry for each output.
+//
+// Where the pod's time is over, the kubelet tells us to end a moment before it kills wait,
+// which may end well in that moment. So an archive that is short is read again while
+// it grows, for a second.
 func (w *Watcher) Run(ctx context.Context) Measurement {
 	w.outputs = make([]*output, len(w.Outputs))
 	for i, o := range w.Outputs {
@@ -91,6 +104,9 @@ func (w *Watcher) Run(ctx context.Context) Measurement {
 		case <-ticker.C:
 		}
 	}
+	waiting, end := context.WithTimeout(work, restWait)
+	defer end()
+	w.restOver = waiting.Done()
 	m := make(Measurement, len(w.outputs))
 	for i, o := range w.outputs {
 		m[i] = Entry{Output: o.Output, Found: w.finish(work, o)}
@@ -118,9 +134,10 @@ func (w *Watcher) look(ctx context.Context, o *output) {
 
 // finish says what there is of an output that nobody writes any more.
 func (w *Watcher) finish(ctx context.Context, o *output) Found {
-	now, err := w.state(ctx, o.Staged)
-	if err == nil && !now.same(o.at) {
-		err = w.measure(ctx, o, false)
+	err := w.catchUp(ctx, o)
+	for (o.short || errors.Is(err, errChanged)) && !closed(w.restOver) {
+		pause(ctx, w.restOver, w.Poll)
+		err = w.catchUp(ctx, o)
 	}
 	if err != nil {
 		code := problemOf(err)
@@ -128,6 +145,15 @@ func (w *Watcher) finish(ctx context.Context, o *output) Found {
 		return unmeasured(code, err)
 	}
 	return o.found
+}
+
+// catchUp measures an output unless what is there now has been measured.
+func (w *Watcher) catchUp(ctx context.Context, o *output) error {
+	now, err := w.state(ctx, o.Staged)
+	if err == nil && !now.same(o.at) {
+		err = w.measure(ctx, o, false)
+	}
+	return err
 }
 
 // errChanged says that a file was not the same before and after it was read.
@@ -141,7 +167,7 @@ func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err erro
 			err = reason.New(reason.Internal, "panic: %v", p)
 		}
 	}()
-	o.at, o.found = stamp{}, nil
+	o.at, o.found, o.short = stamp{}, nil, false
 	began := time.Now()
 	stored, at, err := w.read(ctx, o.Staged, follow)
 	var found Found = stored
@@ -160,7 +186,7 @@ func (w *Watcher) measure(ctx context.Context, o *output, follow bool) (err erro
 	} else if !after.alike(at) {
 		return errChanged
 	}
-	o.at, o.found = at, found
+	o.at, o.found, o.short = at, found, refusal != nil && (errors.Is(refusal, io.ErrUnexpectedEOF) || errors.Is(refusal, io.EOF))
 	w.Log.Info("output read", "output", o.Output, "form", stored.Form, "size", stored.Size, "sha256", stored.SHA256,
 		"tree", stored.Tree, "images", len(stored.Images), "problem", problem.Code, "seconds", time.Since(began).Seconds())
 	return nil

@@ -356,6 +356,45 @@ func TestWhatDoesNotFinishInTheGraceIsIncomplete(t *testing.T) {
 	}
 }
 
+// Where the pod's time is over, wait may end well a moment after we are told to end.
+func TestTheRestOfAnArchiveMayComeAMomentLate(t *testing.T) {
+	stored := archive(t, strings.Repeat("content", 100))
+	for name, first := range map[string][]byte{"nothing yet": {}, "a part of the header": stored[:4], "half": stored[:len(stored)/2]} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			path := stage(t, root, "a", first)
+			w, l := watcher(root, "a")
+			result := make(chan Measurement)
+			go func() { result <- w.Run(ended(t)) }()
+			l.has(t, 1)
+			if err := os.WriteFile(path, stored, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if m := <-result; bytesIn(m[0]).SHA256 != contenttest.DigestOf(string(stored)) || bytesIn(m[0]).Tree == "" {
+				t.Errorf("got %+v\n%s", m, l)
+			}
+		})
+	}
+	t.Run("never", func(t *testing.T) {
+		root := t.TempDir()
+		stage(t, root, "a", stored[:len(stored)/2])
+		stage(t, root, "b", stored[:len(stored)/2])
+		w, l := watcher(root, "a", "b")
+		began := time.Now()
+		for _, e := range w.Run(ended(t)) {
+			if problemIn(e).Code != reason.OutputUnreadable {
+				t.Errorf("got %+v, want OutputUnreadable\n%s", e, l)
+			}
+		}
+		if took := time.Since(began); took > 2*restWait {
+			t.Errorf("it waited %s for both together, want %s", took, restWait)
+		}
+		if l.reads() != 2 {
+			t.Errorf("what does not grow is to be read once:\n%s", l)
+		}
+	})
+}
+
 func link(t *testing.T, target, path string) {
 	t.Helper()
 	if err := os.Symlink(target, path); err != nil {
