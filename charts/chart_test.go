@@ -150,6 +150,15 @@ func TestRefused(t *testing.T) {
 		"a port that only root may have":      {"webhook.port=443", "/webhook/port"},
 		"a budget that is no amount":          {"budget.bytes=much", "/budget/bytes"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},
+		"a log here, and one elsewhere":       {"rekor.url=https://log.example.com", "rekor.url is about a log that somebody else runs"},
+		"a log here that is read elsewhere":   {"rekor.tilesURL=https://log.example.com", "rekor.tilesURL is about a log that somebody else runs"},
+		"a log here with another's key":       {"rekor.trustedRoot=x", "rekor.trustedRoot is about a log that somebody else runs"},
+		"a log here of another version":       {"rekor.version=1", "rekor.version is about a log that somebody else runs"},
+		"an archive of nothing":               {"retention.archive.existingClaim=archive", "set retention.maxAge"},
+		"records that nobody removes":         {"retention.maxAge=2160h,controller.enabled=false", "set controller.enabled=true"},
+		"records by number, removed by none":  {"retention.maxWorkflows=5,controller.enabled=false", "set controller.enabled=true"},
+		"a key that is hardly used":           {"notary.signingKey.rotateAfter=23h", "rotateAfter is 23h: give it 24h or more"},
+		"a service's key by age":              {"notary.signingKey.uri=gcpkms://k,notary.signingKey.rotateAfter=48h", "leave it out beside notary.signingKey.uri"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := template(t, "-f", "testdata/default.values.yaml", "--set", tc.set)
@@ -158,6 +167,36 @@ func TestRefused(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("refused without %q: %v", tc.want, err)
+			}
+		})
+	}
+}
+
+// TestAgreeing are values like those that TestRefused has, which do not contradict each other.
+func TestAgreeing(t *testing.T) {
+	const elsewhere = "rekor.enabled=false,rekor.url=https://log.example.com"
+	for name, tc := range map[string]struct {
+		set  string
+		want string
+	}{
+		"a log elsewhere":                {elsewhere, "--rekor-url=https://log.example.com\n"},
+		"a log that is read elsewhere":   {elsewhere + ",rekor.tilesURL=https://tiles.example.com", "--rekor-tiles-url=https://tiles.example.com\n"},
+		"a log elsewhere with its key":   {elsewhere + ",rekor.trustedRoot=x", "trusted_root.json: \"x\"\n"},
+		"a log of another version":       {elsewhere + ",rekor.version=1", "--rekor-version=1\n"},
+		"an archive of what is old":      {"retention.archive.existingClaim=archive,retention.maxAge=2160h", "--archive-dir=/archive\n"},
+		"an archive of what is too many": {"retention.archive.existingClaim=archive,retention.maxWorkflows=5", "--archive-dir=/archive\n"},
+		"a key of a day":                 {"notary.signingKey.rotateAfter=24h", "--rotate-signing-key-after=24h\n"},
+		"a key of a month":               {"notary.signingKey.rotateAfter=0720h", "--rotate-signing-key-after=0720h\n"},
+		"a service's key":                {"notary.signingKey.uri=gcpkms://k", "--signing-key=gcpkms://k\"\n"},
+		"no retention":                   {"controller.enabled=false", "--rekor-url="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := template(t, "-f", "testdata/default.values.yaml", "--set", tc.set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out, tc.want) {
+				t.Errorf("rendered without %q", tc.want)
 			}
 		})
 	}
