@@ -11,15 +11,21 @@ MAKEFLAGS += --no-print-directory
 CLUSTER := go run ./e2e/cluster
 IMAGES  := go run ./e2e/images
 # What is built from pinned modules (helm, cosign, the API server …), on PATH
-# and as ARGOSEAL_BIN_*; it replaces KUBECONFIG, so a user's own is kept apart.
+# and as ARGOSEAL_BIN_*; it names the development cluster in KUBECONFIG if that is up, so
+# a user's own is kept apart.
 TOOLS := mine="$${KUBECONFIG:-}"; eval "$$($(CLUSTER) env)"; [ -z "$$mine" ] || export KUBECONFIG="$$mine"; \
 	export TEST_ASSET_KUBE_APISERVER="$${ARGOSEAL_BIN_KUBE_APISERVER:-}" TEST_ASSET_ETCD="$${ARGOSEAL_BIN_ETCD:-}"; \
 	export KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=3m KUBEBUILDER_CONTROLPLANE_STOP_TIMEOUT=3m
 
 NAMESPACE ?= argoseal-system
 RELEASE   ?= argoseal
-# For images-push: where images go, such as registry.example.com/argoseal.
+# For images-push and install: where images go, such as registry.example.com/argoseal.
 REGISTRY ?=
+# Where the chart is installed: with REGISTRY in the cluster that the user's own kubectl is
+# about, and not in the development cluster, which may be up beside it. Without, never in one
+# that nobody has named.
+THERE := $(TOOLS); $(if $(REGISTRY),[ -n "$$mine" ] || unset KUBECONFIG,[ -n "$${KUBECONFIG:-}" ] || \
+	{ echo "no development cluster is up: make cluster-up; or for any cluster set REGISTRY, or KUBECONFIG" >&2; exit 2; })
 # More arguments for helm, such as HELM_ARGS='--set notary.replicaCount=3'.
 HELM_ARGS ?=
 
@@ -161,13 +167,13 @@ conformance: LATER := ^Test(LogsOff|Scrubb)
 conformance conformance-sample: build tools
 	@$(CLUSTER) up --with argo4,argo-nonroot$(PARTS)
 	@[ -z "$(BUILDERS)" ] || $(CLUSTER) build $(BUILDERS) # before the suite, which would wait for them
-	@$(MAKE) install # it looks for Argo's controllers anew
+	@$(MAKE) install REGISTRY= # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
 	@[ "$@" = conformance-sample ] || { $(MAKE) install-scrubber; $(TOOLS); go test -tags e2e -count=1 -timeout 9m ./e2e/suite -run '$(LATER)'; }
 
 .PHONY: install-scrubber
 install-scrubber: # stores are compared all the time, and logs are not sealed
-	@$(MAKE) install HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"
+	@$(MAKE) install REGISTRY= HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"
 
 # For paper and sentinel-paper: words in an ability's or a claim's name; the others are not run.
 ABILITY ?=
@@ -252,7 +258,7 @@ generate: tools ## Write what is generated: deep copies, CRDs, docs/reference.md
 
 .PHONY: install
 install: $(if $(REGISTRY),images-push,images) ## Install or upgrade the chart in the current cluster (with REGISTRY set: any cluster) and wait until it is ready.
-	@$(TOOLS); helm upgrade --install $(RELEASE) charts/argoseal --namespace $(NAMESPACE) --create-namespace \
+	@$(THERE); helm upgrade --install $(RELEASE) charts/argoseal --namespace $(NAMESPACE) --create-namespace \
 		--values bin/images/values.yaml $(HELM_ARGS); \
 	for part in $$(kubectl --namespace $(NAMESPACE) get statefulsets,deployments --output name); do \
 		kubectl --namespace $(NAMESPACE) rollout status $$part --timeout=180s || \
@@ -260,8 +266,8 @@ install: $(if $(REGISTRY),images-push,images) ## Install or upgrade the chart in
 	done
 
 .PHONY: uninstall
-uninstall: ## Remove the chart; its keys, records and trusted root stay.
-	@$(TOOLS); helm uninstall $(RELEASE) --namespace $(NAMESPACE) --wait --timeout 2m
+uninstall: ## Remove the chart (with REGISTRY set: from the cluster that install takes then); its keys, records and trusted root stay.
+	@$(THERE); helm uninstall $(RELEASE) --namespace $(NAMESPACE) --wait --timeout 2m
 
 ##@ Development cluster (Linux, root)
 

@@ -6,13 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	admission "k8s.io/api/admissionregistration/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/argoseal/argoseal/pkg/reason"
@@ -150,6 +150,15 @@ func TestRefused(t *testing.T) {
 		"a port that only root may have":      {"webhook.port=443", "/webhook/port"},
 		"a budget that is no amount":          {"budget.bytes=much", "/budget/bytes"},
 		"no log at all":                       {"rekor.enabled=false", "rekor.url is missing"},
+		"a log here, and one elsewhere":       {"rekor.url=https://log.example.com", "rekor.url is about a log that somebody else runs"},
+		"a log here that is read elsewhere":   {"rekor.tilesURL=https://log.example.com", "rekor.tilesURL is about a log that somebody else runs"},
+		"a log here with another's key":       {"rekor.trustedRoot=x", "rekor.trustedRoot is about a log that somebody else runs"},
+		"a log here of another version":       {"rekor.version=1", "rekor.version is about a log that somebody else runs"},
+		"an archive of nothing":               {"retention.archive.existingClaim=archive", "set retention.maxAge"},
+		"records that nobody removes":         {"retention.maxAge=2160h,controller.enabled=false", "set controller.enabled=true"},
+		"records by number, removed by none":  {"retention.maxWorkflows=5,controller.enabled=false", "set controller.enabled=true"},
+		"a key that is hardly used":           {"notary.signingKey.rotateAfter=23h", "rotateAfter is 23h: give it 24h or more"},
+		"a service's key by age":              {"notary.signingKey.uri=gcpkms://k,notary.signingKey.rotateAfter=48h", "leave it out beside notary.signingKey.uri"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := template(t, "-f", "testdata/default.values.yaml", "--set", tc.set)
@@ -158,6 +167,36 @@ func TestRefused(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("refused without %q: %v", tc.want, err)
+			}
+		})
+	}
+}
+
+// TestAgreeing are values like those that TestRefused has, which do not contradict each other.
+func TestAgreeing(t *testing.T) {
+	const elsewhere = "rekor.enabled=false,rekor.url=https://log.example.com"
+	for name, tc := range map[string]struct {
+		set  string
+		want string
+	}{
+		"a log elsewhere":                {elsewhere, "--rekor-url=https://log.example.com\n"},
+		"a log that is read elsewhere":   {elsewhere + ",rekor.tilesURL=https://tiles.example.com", "--rekor-tiles-url=https://tiles.example.com\n"},
+		"a log elsewhere with its key":   {elsewhere + ",rekor.trustedRoot=x", "trusted_root.json: \"x\"\n"},
+		"a log of another version":       {elsewhere + ",rekor.version=1", "--rekor-version=1\n"},
+		"an archive of what is old":      {"retention.archive.existingClaim=archive,retention.maxAge=2160h", "--archive-dir=/archive\n"},
+		"an archive of what is too many": {"retention.archive.existingClaim=archive,retention.maxWorkflows=5", "--archive-dir=/archive\n"},
+		"a key of a day":                 {"notary.signingKey.rotateAfter=24h", "--rotate-signing-key-after=24h\n"},
+		"a key of a month":               {"notary.signingKey.rotateAfter=0720h", "--rotate-signing-key-after=0720h\n"},
+		"a service's key":                {"notary.signingKey.uri=gcpkms://k", "--signing-key=gcpkms://k\"\n"},
+		"no retention":                   {"controller.enabled=false", "--rekor-url="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := template(t, "-f", "testdata/default.values.yaml", "--set", tc.set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out, tc.want) {
+				t.Errorf("rendered without %q", tc.want)
 			}
 		})
 	}
@@ -296,79 +335,28 @@ func TestEveryGuardIsBound(t *testing.T) {
 	}
 }
 
-// TestAlertsAreThoseOfThePage: what the rule asks is what docs/retention.md and docs/log.md
-// say, and both sides name every alert.
-func TestAlertsAreThoseOfThePage(t *testing.T) {
-	out, err := template(t, "-f", "testdata/default.values.yaml", "--set", "prometheusRule.enabled=true,retention.maxAge=24h")
+// TestDrainsAreNotHeldUp: a budget keeps pods that work, and none that is not ready, which
+// would never become so where it is to go from.
+func TestDrainsAreNotHeldUp(t *testing.T) {
+	ours, err := template(t, "-f", "testdata/default.values.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	alerts := ""
-	for _, name := range []string{"retention", "log"} {
-		page, err := os.ReadFile("../docs/" + name + ".md")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, of, _ := strings.Cut(string(page), "\n## Alerts\n")
-		of, _, _ = strings.Cut(of, "\n## ")
-		alerts += strings.ReplaceAll(of, `\|`, "|") // as a cell of a table has it
-	}
-	n := 0
-	for line := range strings.Lines(out) {
-		expr, is := strings.CutPrefix(strings.TrimSpace(line), "expr: ")
-		if !is {
-			continue
-		}
-		n++
-		if !strings.Contains(alerts, "`"+expr+"`") {
-			t.Errorf("the page has no alert %s", expr)
-		}
-	}
-	if want := strings.Count(alerts, "` |\n"); n != want || n < 8 {
-		t.Errorf("%d alerts, the pages have %d", n, want)
-	}
-}
-
-// TestAlertsAskForWhatThereIs: a metric, or a reason of one, that nothing has would never
-// fire. With the log elsewhere and not watched, there is no alert about it.
-func TestAlertsAskForWhatThereIs(t *testing.T) {
-	reference, err := os.ReadFile("../docs/reference.md")
+	sentinels, err := sentinelTemplate(t, "-f", "testdata/sentinel/access.values.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	exprs := func(values, set string) (all string, n int) {
-		out, err := template(t, "-f", "testdata/"+values+".values.yaml", "--set", "prometheusRule.enabled=true,"+set)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(out) {
-			if expr, is := strings.CutPrefix(strings.TrimSpace(line), "expr: "); is {
-				all, n = all+expr+"\n", n+1
-			}
-		}
-		return all, n
+	budgets := append(of[policyv1.PodDisruptionBudget](t, ours, "PodDisruptionBudget"), of[policyv1.PodDisruptionBudget](t, sentinels, "PodDisruptionBudget")...)
+	if len(budgets) < 4 {
+		t.Errorf("only %d budgets", len(budgets))
 	}
-	scrubbed := "scrubber.enabled=true,scrubber.stores[0].endpoint=s3.example.com,scrubber.stores[0].compare[0].namespaces[0]=a,scrubber.stores[0].compare[0].under[0]=b/"
-	all, n := exprs("default", "retention.maxAge=24h,"+scrubbed)
-	if n != 10 {
-		t.Errorf("%d alerts with everything on", n)
-	}
-	for _, name := range regexp.MustCompile(`argoseal_[a-z_]+`).FindAllString(all, -1) {
-		if !strings.Contains(string(reference), "`"+name+"`") {
-			t.Errorf("there is no metric %s", name)
+	for _, b := range budgets {
+		if p := b.Spec.UnhealthyPodEvictionPolicy; p == nil || *p != policyv1.AlwaysAllow {
+			t.Errorf("%s keeps pods that are not ready", b.Name)
 		}
-	}
-	for _, m := range regexp.MustCompile(`reason=~?"([^"]+)"`).FindAllStringSubmatch(all, -1) {
-		for code := range strings.SplitSeq(m[1], "|") {
-			if !strings.Contains(string(reference), "`"+code+"`") {
-				t.Errorf("there is no reason %s", code)
-			}
+		if b.Spec.MaxUnavailable == nil || b.Spec.MaxUnavailable.String() != "1" {
+			t.Errorf("%s lets %v go that are ready", b.Name, b.Spec.MaxUnavailable)
 		}
-	}
-	const watched = "argoseal_notary_log_checked_timestamp_seconds"
-	elsewhere, _ := exprs("external-rekor", "rekor.tilesURL=")
-	if !strings.Contains(all, watched) || strings.Contains(elsewhere, watched) {
-		t.Errorf("alerts about a log that is watched: %t, and about one that is not: %t", strings.Contains(all, watched), strings.Contains(elsewhere, watched))
 	}
 }
 

@@ -15,3 +15,5 @@ import (
 func up(context.Context, layout.Layout, []part.Workload, string) error { return errNotLinux }
 
 func down(context.Context, layout.Layout) error { return errNotLinux }
+
+func raised(layout.Layout) bool { return false }

@@ -20,8 +20,8 @@ import (
 func envCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "env", Short: "Print shell lines that name what is built", Args: cobra.NoArgs,
-		Long: "Print shell lines for `eval`: KUBECONFIG, a PATH with everything that is built, and\n" +
-			"ARGOSEAL_BIN_<PROGRAM> for each program. It builds nothing.",
+		Long: "Print shell lines for `eval`: KUBECONFIG if the cluster is up, a PATH with everything\n" +
+			"that is built, and ARGOSEAL_BIN_<PROGRAM> for each program. It builds nothing.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := layout.Default()
 			if err != nil {
@@ -36,10 +36,13 @@ func envCommand() *cobra.Command {
 	}
 }
 
-// writeEnv prints export lines. Paths are quoted for a shell.
+// writeEnv prints export lines. Paths are quoted for a shell. The path of a cluster that is
+// not there would only take the user's own KUBECONFIG away.
 func writeEnv(w io.Writer, l layout.Layout, cache gobuild.Cache) error {
-	lines := []string{export("KUBECONFIG", l.Kubeconfig())}
-	var dirs []string
+	var lines, dirs []string
+	if raised(l) {
+		lines = append(lines, export("KUBECONFIG", l.Kubeconfig()))
+	}
 	for _, r := range part.Recipes() {
 		if !cache.Built(r) {
 			continue

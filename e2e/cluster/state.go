@@ -94,6 +94,17 @@ func newState(l layout.Layout) (state, error) {
 	return s, os.Rename(stateFile(l)+".new", stateFile(l))
 }
 
+// raised tells whether a cluster was raised here since the machine began to run, and not
+// taken down. It asks none of its parts: one that is late is no reason to go elsewhere.
+func raised(l layout.Layout) bool {
+	s, found, err := loadState(l)
+	if err != nil || !found || s.Boot != boot() {
+		return false
+	}
+	_, err = os.Stat(l.Kubeconfig())
+	return err == nil
+}
+
 func boot() string {
 	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -80,6 +80,41 @@ What each program alone may write rests on its user, so no two have the same.
 {{- end }}
 
 {{/*
+Values that contradict each other: one of them would be left out without a word, or a
+program would not start.
+*/}}
+{{- define "argoseal.contradictions" -}}
+{{- if .Values.rekor.enabled -}}
+{{- range list "url" "tilesURL" "trustedRoot" -}}
+{{- if index $.Values.rekor . -}}
+{{- fail (printf "rekor.%s is about a log that somebody else runs, and rekor.enabled runs one here: set rekor.enabled=false, or leave rekor.%s out." . .) -}}
+{{- end -}}
+{{- end -}}
+{{- if ne (int .Values.rekor.version) 2 -}}
+{{- fail "rekor.version is about a log that somebody else runs, and rekor.enabled runs a Rekor v2 here: set rekor.enabled=false, or leave rekor.version out." -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.retention -}}
+{{- $on := or .maxAge .maxWorkflows -}}
+{{- if and $on (not $.Values.controller.enabled) -}}
+{{- fail "retention is the controller's: set controller.enabled=true, or leave retention.maxAge and retention.maxWorkflows out." -}}
+{{- end -}}
+{{- if and .archive.existingClaim (not $on) -}}
+{{- fail "retention.archive.existingClaim is for records that are removed, and none are: set retention.maxAge (such as 2160h) or retention.maxWorkflows. argoseal export writes bundles without removing anything." -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.notary.signingKey -}}
+{{- $hours := trimSuffix "h" .rotateAfter | atoi -}}
+{{- if and $hours (lt $hours 24) -}}
+{{- fail (printf "notary.signingKey.rotateAfter is %s: give it 24h or more. argoseal trust rotate replaces a key at once." .rotateAfter) -}}
+{{- end -}}
+{{- if and $hours .uri -}}
+{{- fail "notary.signingKey.rotateAfter is for the key in the Secret: leave it out beside notary.signingKey.uri, whose key is replaced by another URI." -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/*
 Host name of our own Rekor. It is the origin of the log's checkpoints and the
 host of baseUrl in the trusted root: it must not change while the log lives.
 */}}
