@@ -348,7 +348,7 @@ func TestConformanceAModeThatChangesWhileAStepRuns(t *testing.T) {
 			if c.from != plain && c.to == plain {
 				// Anybody could have changed its pod since. Nothing is recorded where there is
 				// no mode, and once there is one again, that the guards were not held.
-				unrecorded(t, run, "make")
+				unrecorded(t, podOf(t, run, "make"))
 				setMode(t, ns, c.from)
 				if got := sealedOf(t, ns, name); got != reason.GuardsNotHeld {
 					t.Errorf("what ended without a mode is recorded as %s", got)
@@ -374,17 +374,11 @@ func TestConformanceAModeThatChangesWhileAStepRuns(t *testing.T) {
 	}
 }
 
-// unrecorded wants the pod of a step to have no record.
-func unrecorded(t *testing.T, run *lab.Run, display string) {
+// unrecorded wants a pod to have no record.
+func unrecorded(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
-	l := cluster(t)
-	node, _ := run.Node(display)
-	pod, err := l.PodOf(t.Context(), run, node)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var record v1alpha1.Provenance
-	if err := l.Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: string(pod.UID)}, &record); !apierrors.IsNotFound(err) {
+	if err := cluster(t).Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: string(pod.UID)}, &record); !apierrors.IsNotFound(err) {
 		t.Errorf("pod %s has a record: %+v, %v", pod.Name, record.Status, err)
 	}
 }
@@ -393,17 +387,12 @@ func unrecorded(t *testing.T, run *lab.Run, display string) {
 // without one, else recorded, and what it made sealed in that mode.
 func admittedIn(t *testing.T, run *lab.Run, display string, mode v1alpha1.Mode) {
 	t.Helper()
-	l := cluster(t)
-	node, _ := run.Node(display)
-	pod, err := l.PodOf(t.Context(), run, node)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, pod := cluster(t), podOf(t, run, display)
 	if mode == plain {
 		if !equality.Semantic.DeepEqual(pod.Spec, lab.WithoutOurs(pod).Spec) || pod.Annotations[v1alpha1.AnnotationTag] != "" {
 			t.Errorf("pod %s was not left alone", pod.Name)
 		}
-		unrecorded(t, run, display)
+		unrecorded(t, pod)
 		return
 	}
 	record, err := l.Provenance(t.Context(), pod, limit)

@@ -188,12 +188,7 @@ func (h *heard) HandleWarningHeader(_ int, _, text string) { *h = append(*h, tex
 // pod: it is asked again, for a pod that is there already.
 func warned(t *testing.T, run *lab.Run, display string) []string {
 	t.Helper()
-	l := cluster(t)
-	node, _ := run.Node(display)
-	pod, err := l.PodOf(t.Context(), run, node)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, pod := cluster(t), podOf(t, run, display)
 	var said heard
 	config := rest.CopyConfig(l.Config)
 	config.WarningHandler = &said

@@ -68,8 +68,8 @@ type output struct {
 // has an entry for each output.
 //
 // Where the pod's time is over, the kubelet tells us to end a moment before it kills wait,
-// which may end well in that moment. So an archive that is short is read again while
-// it grows, for a second.
+// which may end well in that moment. So what wait stages is read again while it grows,
+// for a second, where it was an archive that is short, or changed under the read.
 func (w *Watcher) Run(ctx context.Context) Measurement {
 	w.outputs = make([]*output, len(w.Outputs))
 	for i, o := range w.Outputs {
@@ -135,7 +135,8 @@ func (w *Watcher) look(ctx context.Context, o *output) {
 // finish says what there is of an output that nobody writes any more.
 func (w *Watcher) finish(ctx context.Context, o *output) Found {
 	err := w.catchUp(ctx, o)
-	for (o.short || errors.Is(err, errChanged)) && !closed(w.restOver) {
+	// Elsewhere others than wait may write, and this would give them a second more.
+	for o.Place == "" && (o.short || errors.Is(err, errChanged)) && !closed(w.restOver) {
 		pause(ctx, w.restOver, w.Poll)
 		err = w.catchUp(ctx, o)
 	}

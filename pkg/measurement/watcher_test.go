@@ -375,21 +375,40 @@ func TestTheRestOfAnArchiveMayComeAMomentLate(t *testing.T) {
 			}
 		})
 	}
+	t.Run("where others than wait may write", func(t *testing.T) {
+		root := t.TempDir()
+		w, l := watcher(root, "a=packed=/out/a")
+		w.VarRun = t.TempDir()
+		path := filepath.Join(w.VarRun, "outputs/artifacts/out/a.tgz")
+		put(t, path, stored[:len(stored)/2])
+		stage(t, root, "b", stored) // wait stages outputs
+		result := make(chan Measurement)
+		go func() { result <- w.Run(ended(t)) }()
+		l.has(t, 1)
+		if err := os.WriteFile(path, stored, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if m := <-result; problemIn(m[0]).Code != reason.OutputUnreadable {
+			t.Errorf("got %+v, want OutputUnreadable\n%s", m, l)
+		}
+	})
 	t.Run("never", func(t *testing.T) {
 		root := t.TempDir()
-		stage(t, root, "a", stored[:len(stored)/2])
-		stage(t, root, "b", stored[:len(stored)/2])
-		w, l := watcher(root, "a", "b")
+		outputs := strings.Split("abcdefghij", "")
+		for _, o := range outputs {
+			stage(t, root, o, stored[:len(stored)/2])
+		}
+		w, l := watcher(root, outputs...)
 		began := time.Now()
 		for _, e := range w.Run(ended(t)) {
 			if problemIn(e).Code != reason.OutputUnreadable {
 				t.Errorf("got %+v, want OutputUnreadable\n%s", e, l)
 			}
 		}
-		if took := time.Since(began); took > 2*restWait {
-			t.Errorf("it waited %s for both together, want %s", took, restWait)
+		if took := time.Since(began); took > 5*restWait {
+			t.Errorf("it waited %s for all together, want %s", took, restWait)
 		}
-		if l.reads() != 2 {
+		if l.reads() != len(outputs) {
 			t.Errorf("what does not grow is to be read once:\n%s", l)
 		}
 	})
