@@ -107,12 +107,18 @@ func startSigner(t *testing.T, args ...string) *signer {
 	s.Stdout, s.Stderr = out, out
 	must(t, s.Start())
 	t.Cleanup(func() { _ = s.Process.Kill() })
-	for began := time.Now(); s.said(t) == ""; time.Sleep(time.Millisecond) {
+	s.says(t, "\n", 1)
+	return s
+}
+
+// says waits until it has said something that often.
+func (s *signer) says(t *testing.T, what string, times int) {
+	t.Helper()
+	for began := time.Now(); strings.Count(s.said(t), what) < times; time.Sleep(time.Millisecond) {
 		if time.Since(began) > time.Minute {
-			t.Fatal("it does not start")
+			t.Fatalf("it does not say %q %d times:\n%s", what, times, s.said(t))
 		}
 	}
-	return s
 }
 
 func (s *signer) said(t *testing.T) string {
@@ -199,14 +205,14 @@ func must(t *testing.T, err error) {
 func TestSignMeasuresUntilItIsTold(t *testing.T) {
 	root := t.TempDir()
 	s := startSigner(t, "--staged="+root, "--output=art", "--output=gone", "--output=plain=none=plain file", "--output=main-logs=log=plain file", "--poll=10ms")
-	time.Sleep(50 * time.Millisecond)
+	s.says(t, `"watching"`, 1)
 	path := stagedFile(t, root, "art")
 	pack(t, path, 3, 1000)
 	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "plain file"), []byte("x"), 0o644))
 	logs := filepath.Join(root, "argo/outputs/logs")
 	must(t, os.Mkdir(logs, 0o755))
 	must(t, os.WriteFile(filepath.Join(logs, "plain file"), []byte("x"), 0o644))
-	time.Sleep(100 * time.Millisecond)
+	s.says(t, "output read", 3)
 	m, _, err := measurement.Decode(s.end(t))
 	must(t, err)
 	f, err := os.Open(path)

@@ -197,11 +197,24 @@ func (c *testCluster) dryRun(t *testing.T) {
 	if !hasContainer(pod, argo.SignerContainer) {
 		t.Error("a dry run is not told what would be added")
 	}
-	// A refusal that is no dry run has its event within this time.
-	time.Sleep(3 * time.Second)
-	if events := s.events(t); len(events) != 0 {
-		t.Errorf("events of a dry run: %v", events)
+	// An event is written within the time of the next request, equal ones as one: by that
+	// of what is no dry run, those of the dry runs would be there.
+	for range 4 {
+		_, err := s.create(t, s.argo, s.consume, metav1.DryRunAll)
+		refused(t, err, http.StatusForbidden, reason.NoProvenance)
 	}
+	_, err = s.create(t, s.argo, s.consume)
+	refused(t, err, http.StatusForbidden, reason.NoProvenance)
+	eventually(t, "the event of what is no dry run", func() error {
+		events := s.events(t)
+		if len(events) == 0 {
+			return errors.New("there is none yet")
+		}
+		if len(events) > 1 || events[0].Count > 1 {
+			t.Fatalf("dry runs have events: %v", events)
+		}
+		return nil
+	})
 }
 
 func (c *testCluster) running(t *testing.T) {
@@ -240,7 +253,11 @@ func (c *testCluster) sealedMeanwhile(t *testing.T) {
 		_, err := s.create(t, s.argo, s.consume)
 		done <- err
 	}()
-	time.Sleep(300 * time.Millisecond) // of the two seconds that it waits
+	select {
+	case err := <-done:
+		t.Fatalf("nothing waits for the seal: %v", err)
+	case <-time.After(300 * time.Millisecond): // of two seconds, in which nobody else is asked
+	}
 	s.seals(t, s.notary, produced, nil)
 	check(t, <-done)
 	if len(s.argo.answers) != 1 {

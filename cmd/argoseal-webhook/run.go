@@ -219,11 +219,7 @@ func watchPolicies(ctx context.Context, mgr manager.Manager) (*server.Policies, 
 // attests verifies what others attest under what is trusted now.
 func attests(verified *evidence.Verified, store *trust.Store) func(v1alpha1.Attested) *reason.Error {
 	return func(of v1alpha1.Attested) *reason.Error {
-		var now evidence.Verifier
-		if root := store.Root(); root != nil {
-			now = root
-		}
-		_, no := verified.Attested(now, of, time.Now())
+		_, no := verified.Attested(evidence.VerifierOf(store.Root()), of, time.Now())
 		return no
 	}
 }
@@ -251,7 +247,6 @@ func newGate(quick server.Watched, watched client.Reader, policies *server.Polic
 		Live:     server.Confirmed{Live: live, Watched: quick},
 
 		Definitions: workflows,
-		Recent:      workflows.Recent,
 		Policies:    policies,
 		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: o.namespace}, watched, clock.RealClock{}),
 
@@ -332,11 +327,7 @@ func current(store *trust.Store) func() (evidence.Trust, error) {
 		if err != nil {
 			return evidence.Trust{}, err
 		}
-		now := evidence.Trust{Keys: keys}
-		if root := store.Root(); root != nil {
-			now.Root = root
-		}
-		return now, nil
+		return evidence.Trust{Keys: keys, Root: evidence.VerifierOf(store.Root())}, nil
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/content"
@@ -53,9 +54,9 @@ func trickle(t *testing.T, file string, content []byte) {
 	}
 }
 
-// looked is how long it takes a watcher to have looked at all there is, twice, and to
-// read it, on a machine that is busy: for what is not to happen.
-const looked = 250 * time.Millisecond
+// looked is how long a watcher takes to look at all there is, many times: for what is not
+// to happen. In a bubble of synctest no time passes while anybody reads.
+const looked = time.Second
 
 // running is a watcher that runs until it is told that wait has ended.
 func running(t *testing.T, root string, outputs ...string) (*log, func() Measurement) {
@@ -94,29 +95,31 @@ func measures(t *testing.T, e Entry, stored []byte) {
 }
 
 func TestAnArchiveIsReadWhileItIsPackedAndWhileItIsStaged(t *testing.T) {
-	root := t.TempDir()
-	l, end := running(t, root, "a=tar=/tmp/a", "b=tar=/b")
-	first, second := archive(t, strings.Repeat("first", 100)), archive(t, "second")
-	trickle(t, filepath.Join(root, "run/outputs/artifacts/tmp/a.tgz"), first)
-	l.draft(t, "/tmp/a", false)
-	trickle(t, filepath.Join(root, "run/outputs/artifacts/b.tgz"), second)
-	l.draft(t, "/tmp/a", true)
-	l.draft(t, "/b", false)
-	exits(t, root)
-	l.draft(t, "/b", true)
-	trickle(t, root+"/argo/outputs/artifacts/a.tgz", first)
-	time.Sleep(looked)
-	if l.reads() != 0 {
-		t.Errorf("wait may still write:\n%s", l)
-	}
-	trickle(t, root+"/argo/outputs/artifacts/b.tgz", second)
-	l.has(t, 1)
-	m := end()
-	measures(t, m[0], first)
-	measures(t, m[1], second)
-	if l.reads() != 2 || l.packedAlready() != 2 {
-		t.Errorf("each is to be read once, and nothing unpacked twice:\n%s", l)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		l, end := running(t, root, "a=tar=/tmp/a", "b=tar=/b")
+		first, second := archive(t, strings.Repeat("first", 100)), archive(t, "second")
+		trickle(t, filepath.Join(root, "run/outputs/artifacts/tmp/a.tgz"), first)
+		l.draft(t, "/tmp/a", false)
+		trickle(t, filepath.Join(root, "run/outputs/artifacts/b.tgz"), second)
+		l.draft(t, "/tmp/a", true)
+		l.draft(t, "/b", false)
+		exits(t, root)
+		l.draft(t, "/b", true)
+		trickle(t, root+"/argo/outputs/artifacts/a.tgz", first)
+		time.Sleep(looked)
+		if l.reads() != 0 {
+			t.Errorf("wait may still write:\n%s", l)
+		}
+		trickle(t, root+"/argo/outputs/artifacts/b.tgz", second)
+		l.has(t, 1)
+		m := end()
+		measures(t, m[0], first)
+		measures(t, m[1], second)
+		if l.reads() != 2 || l.packedAlready() != 2 {
+			t.Errorf("each is to be read once, and nothing unpacked twice:\n%s", l)
+		}
+	})
 }
 
 func TestWhatIsStagedCountsWhateverTheStepPacked(t *testing.T) {
@@ -224,25 +227,27 @@ func TestAnArchiveThatIsWrittenAnewIsMeasuredAnew(t *testing.T) {
 
 // Two outputs can have one path: what lies there is packed for each of them.
 func TestWhatIsPackedTwiceIsReadForBoth(t *testing.T) {
-	root := t.TempDir()
-	l, end := running(t, root, "a=tar=/x", "b=tar=/x")
-	stored := archive(t, strings.Repeat("twice", 100))
-	packed := filepath.Join(root, "run/outputs/artifacts/x.tgz")
-	trickle(t, packed, stored)
-	l.draft(t, "/x", false)
-	trickle(t, packed, stored)
-	exits(t, root)
-	l.draft(t, "/x", true)
-	trickle(t, root+"/argo/outputs/artifacts/a.tgz", stored)
-	trickle(t, root+"/argo/outputs/artifacts/b.tgz", stored)
-	l.has(t, 1)
-	time.Sleep(looked) // b is followed too
-	m := end()
-	measures(t, m[0], stored)
-	measures(t, m[1], stored)
-	if l.packedAlready() != 2 {
-		t.Errorf("both were to be known:\n%s", l)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		l, end := running(t, root, "a=tar=/x", "b=tar=/x")
+		stored := archive(t, strings.Repeat("twice", 100))
+		packed := filepath.Join(root, "run/outputs/artifacts/x.tgz")
+		trickle(t, packed, stored)
+		l.draft(t, "/x", false)
+		trickle(t, packed, stored)
+		exits(t, root)
+		l.draft(t, "/x", true)
+		trickle(t, root+"/argo/outputs/artifacts/a.tgz", stored)
+		trickle(t, root+"/argo/outputs/artifacts/b.tgz", stored)
+		l.has(t, 1)
+		time.Sleep(looked) // b is followed too
+		m := end()
+		measures(t, m[0], stored)
+		measures(t, m[1], stored)
+		if l.packedAlready() != 2 {
+			t.Errorf("both were to be known:\n%s", l)
+		}
+	})
 }
 
 // An archive whose draft failed would be read a second time once wait has ended,
@@ -275,27 +280,29 @@ func TestAnArchiveIsNotWholeBecauseOfWhatWasStagedBeforeIt(t *testing.T) {
 	stored := archive(t, strings.Repeat("0", 32<<20)) // takes longer to unpack than to read
 	for title, first := range map[string]string{"what comes before it": "z=zip", "a file of its name": "z=none=a.tgz"} {
 		t.Run(title, func(t *testing.T) {
-			root := t.TempDir()
-			file := root + "/argo/outputs/artifacts/a.tgz"
-			put(t, root+"/argo/outputs/artifacts/z.zip", nil)
-			put(t, file, stored[:len(stored)/2])
-			outputs := []string{first, "a"}
-			if first != "z=zip" {
-				slices.Reverse(outputs)
-			}
-			_, end := running(t, root, outputs...)
-			time.Sleep(20 * time.Millisecond)
-			f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			if _, err := f.Write(stored[len(stored)/2:]); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(500 * time.Millisecond)
-			m := end()
-			measures(t, m[slices.Index(outputs, "a")], stored)
+			synctest.Test(t, func(t *testing.T) {
+				root := t.TempDir()
+				file := root + "/argo/outputs/artifacts/a.tgz"
+				put(t, root+"/argo/outputs/artifacts/z.zip", nil)
+				put(t, file, stored[:len(stored)/2])
+				outputs := []string{first, "a"}
+				if first != "z=zip" {
+					slices.Reverse(outputs)
+				}
+				_, end := running(t, root, outputs...)
+				time.Sleep(looked)
+				f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				if _, err := f.Write(stored[len(stored)/2:]); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(looked)
+				m := end()
+				measures(t, m[slices.Index(outputs, "a")], stored)
+			})
 		})
 	}
 }

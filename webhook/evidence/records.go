@@ -34,6 +34,15 @@ type Verifier interface {
 	Others(bundle []byte, domain string) (*verify.Signed, error)
 }
 
+// VerifierOf is the root as a Verifier: nil where there is none yet, which a nil
+// *verify.Root in a Verifier would not be.
+func VerifierOf(root *verify.Root) Verifier {
+	if root == nil {
+		return nil
+	}
+	return root
+}
+
 // Trust is what one decision rests on: the keys and the root of this moment.
 type Trust struct {
 	Keys tag.Keys

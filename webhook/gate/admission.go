@@ -32,12 +32,8 @@ type Gate struct {
 	// Quick may lag behind the API server; Live is the API server.
 	Quick, Live evidence.Source
 	Definitions Definitions
-	// Recent is the Workflow of that namespace, name and UID, if it was read from
-	// Definitions just now; nil: nothing is remembered. It admits, and nothing is
-	// refused by it.
-	Recent   func(ctx context.Context, namespace, name, uid string) *definition.Workflow
-	Policies Policies
-	Epochs   Epochs
+	Policies    Policies
+	Epochs      Epochs
 	// Verified remembers bundles that verified.
 	Verified *evidence.Verified
 	Clock    clock.PassiveClock
@@ -52,6 +48,18 @@ func (g *Gate) For(id argo.Identity) *Gate {
 	other.Identity, other.Sidecar.ExecutorUsers, other.Sidecar.Additions = id, id.ExecutorUsers, id.Additions
 	return &other
 }
+
+// Fresh is a gate that takes no Workflow from memory.
+func (g *Gate) Fresh() *Gate {
+	other := *g
+	other.Definitions = fresh{g.Definitions}
+	return &other
+}
+
+// fresh remembers no Workflow.
+type fresh struct{ Definitions }
+
+func (fresh) Recent(context.Context, string, string, string) *definition.Workflow { return nil }
 
 // Admission is a request to create a pod.
 type Admission struct {
@@ -144,7 +152,7 @@ func (g *Gate) Create(ctx context.Context, a Admission) Decision {
 		return deny(reason.From(err))
 	}
 	d := g.step(ctx, a, step, wf, t, tagged)
-	if !d.Allowed && d.Why().Code != reason.ProvenancePending && g.Recent != nil {
+	if !d.Allowed && d.Why().Code != reason.ProvenancePending {
 		wf, d = g.again(ctx, a, step, wf, t, tagged, d)
 	}
 	d.Workflow = wf

@@ -147,6 +147,11 @@ func (m *memory) Seals(_ context.Context, namespace string, of labels.Set, _ fun
 type definitions struct {
 	workflow func(ctx context.Context, namespace, name string) (*definition.Workflow, error)
 	template func(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)
+	recent   *definition.Workflow
+}
+
+func (d *definitions) Recent(context.Context, string, string, string) *definition.Workflow {
+	return d.recent
 }
 
 func (d *definitions) Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error) {

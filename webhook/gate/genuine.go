@@ -104,10 +104,10 @@ func (g *Gate) Genuine(ctx context.Context, a Admission) (*argo.Step, *definitio
 // be to say of the step: nil if not. Argo stores its copies after it made the first
 // pods that need them, and both webhooks have to see the same.
 func (g *Gate) recent(ctx context.Context, step *argo.Step) *definition.Workflow {
-	if g.Recent == nil || step.WorkflowUID == "" {
+	if step.WorkflowUID == "" {
 		return nil
 	}
-	wf := g.Recent(ctx, step.Namespace, step.Workflow, step.WorkflowUID)
+	wf := g.Definitions.Recent(ctx, step.Namespace, step.Workflow, step.WorkflowUID)
 	if wf == nil || wf.UID != step.WorkflowUID || !wf.Settled(step.NodeName) {
 		return nil
 	}
@@ -118,6 +118,9 @@ func (g *Gate) recent(ctx context.Context, step *argo.Step) *definition.Workflow
 type Definitions interface {
 	// Workflow gets a live Workflow: nil if there is none.
 	Workflow(ctx context.Context, namespace, name string) (*definition.Workflow, error)
+	// Recent is the Workflow of that namespace, name and UID, if it was read just now;
+	// nil: it is not remembered. It admits, and nothing is refused by it.
+	Recent(ctx context.Context, namespace, name, uid string) *definition.Workflow
 	// Template gets a live WorkflowTemplate of a namespace, or one of the cluster:
 	// nil if there is none.
 	Template(ctx context.Context, namespace string, ref graph.Ref) (map[string]any, error)

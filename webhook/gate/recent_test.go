@@ -48,7 +48,7 @@ func TestAWorkflowThatIsRememberedRefusesNothing(t *testing.T) {
 				reads++
 				return known[c.stored], nil
 			}
-			w.gate.Recent = func(context.Context, string, string, string) *definition.Workflow { return known[c.remembered] }
+			w.definitions.recent = known[c.remembered]
 			if d := w.gate.Create(t.Context(), a); d.Allowed != c.admitted || reads != c.reads {
 				t.Errorf("admitted: %t (%v) after %d reads, want %t after %d", d.Allowed, d.Refusal, reads, c.admitted, c.reads)
 			}

@@ -76,9 +76,7 @@ func (h *Handlers) genuine(ctx context.Context, q *question, a gate.Admission) (
 	h.following(ctx, q, func() reason.Code {
 		// The tag says which definition the pod was admitted under, parameters and all:
 		// that is read now, and remembered for the validating side.
-		fresh := *q.gate
-		fresh.Recent = nil
-		step, wf, err = fresh.Genuine(ctx, a)
+		step, wf, err = q.gate.Fresh().Genuine(ctx, a)
 		return reason.Of(err)
 	})
 	return step, wf, err

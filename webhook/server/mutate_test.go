@@ -80,6 +80,8 @@ func (d theWorkflow) Workflow(context.Context, string, string) (*definition.Work
 	return d.wf, nil
 }
 
+func (theWorkflow) Recent(context.Context, string, string, string) *definition.Workflow { return nil }
+
 func (theWorkflow) Template(context.Context, string, graph.Ref) (map[string]any, error) {
 	return nil, nil
 }

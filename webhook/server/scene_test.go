@@ -175,7 +175,6 @@ func newScene(t testing.TB, n int) *scene {
 		Quick:       w.watched,
 		Live:        Confirmed{live, w.watched},
 		Definitions: workflows,
-		Recent:      workflows.Recent,
 		Policies:    noPolicies{},
 		Epochs:      keeper.NewRecent(keeper.Reader{API: live.API, Namespace: "argoseal-system"}, namespace, clock.RealClock{}),
 		Verified:    evidence.NewVerified(64 << 20),
