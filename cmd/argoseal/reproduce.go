@@ -261,13 +261,13 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 		return reason.Wrap(reason.LookupFailed, err, "submit the Workflow: %v", err)
 	}
 	r.Second = &reproducedRun{Namespace: plan.Workflow.GetNamespace(), Workflow: plan.Workflow.GetName()}
-	told := func(format string, args ...any) {
+	progress := func(format string, args ...any) {
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable(fmt.Sprintf(format, args...)))
 	}
-	told("submitted Workflow %s/%s", r.Second.Namespace, r.Second.Workflow)
+	progress("submitted Workflow %s/%s", r.Second.Namespace, r.Second.Workflow)
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	record2, err := (&second{api: api, workflow: plan.Workflow, told: told}).wait(waiting)
+	record2, err := (&second{api: api, workflow: plan.Workflow, progress: progress}).wait(waiting)
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	result := reproduce.Compare(first.Statement, again.Statement, first.files, again.files)
 	result.Notes = append(plan.Notes, result.Notes...)
 	r.Result = &result
-	signed, err := o.attest.sign(ctx, first, again, &result, told)
+	signed, err := o.attest.sign(ctx, first, again, &result, progress)
 	if err != nil || signed == nil {
 		return err
 	}

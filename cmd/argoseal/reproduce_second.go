@@ -41,7 +41,7 @@ func labelled(ctx context.Context, api client.Reader, namespace string) error {
 type second struct {
 	api      client.Reader
 	workflow *unstructured.Unstructured
-	told     func(format string, args ...any)
+	progress func(format string, args ...any)
 
 	last string
 	// pod is its pod, once it was seen: it may be collected before it is sealed.
@@ -58,7 +58,7 @@ func (s *second) wait(ctx context.Context) (*v1alpha1.Provenance, error) {
 			return false, err
 		}
 		if err != nil && ctx.Err() == nil {
-			s.told("%v", err)
+			s.progress("%v", err)
 		}
 		found = p
 		return p != nil, nil // the API server may answer the next time
@@ -87,7 +87,7 @@ func (s *second) look(ctx context.Context) (*v1alpha1.Provenance, error) {
 	}
 	if s.last != phase {
 		s.last = phase
-		s.told("Workflow %s/%s: %s", ns, name, phase)
+		s.progress("Workflow %s/%s: %s", ns, name, phase)
 	}
 	if s.pod == "" {
 		if err := s.find(ctx); err != nil {
@@ -128,7 +128,7 @@ func (s *second) find(ctx context.Context) error {
 	for i := range pods.Items {
 		if metav1.IsControlledBy(&pods.Items[i], s.workflow) {
 			s.pod = string(pods.Items[i].UID)
-			s.told("pod %s", pods.Items[i].Name)
+			s.progress("pod %s", pods.Items[i].Name)
 			return nil
 		}
 	}

@@ -196,11 +196,11 @@ func (o *sbomOptions) describe(cmd *cobra.Command, api client.Client, step seale
 		_, _ = fmt.Fprintln(out, "Nothing is signed (--sign-key).")
 		return nil
 	}
-	told := func(format string, args ...any) {
+	progress := func(format string, args ...any) {
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable(fmt.Sprintf(format, args...)))
 	}
 	if o.attest.file != "" || o.attach {
-		if err := o.keepWhole(cmd, about, parsed.Format, document, told); err != nil {
+		if err := o.keepWhole(cmd, about, parsed.Format, document, progress); err != nil {
 			return err
 		}
 	}
@@ -219,7 +219,7 @@ func (o *sbomOptions) describe(cmd *cobra.Command, api client.Client, step seale
 	if err != nil {
 		return usage(err)
 	}
-	bundle, err := o.attest.signed(ctx, payload, told)
+	bundle, err := o.attest.signed(ctx, payload, progress)
 	if err != nil {
 		return err
 	}
@@ -234,12 +234,12 @@ func (o *sbomOptions) describe(cmd *cobra.Command, api client.Client, step seale
 }
 
 // keepWhole signs the whole document, and keeps that in a file and beside the image.
-func (o *sbomOptions) keepWhole(cmd *cobra.Command, about described, format sbom.Format, document []byte, told func(string, ...any)) error {
+func (o *sbomOptions) keepWhole(cmd *cobra.Command, about described, format sbom.Format, document []byte, progress func(string, ...any)) error {
 	payload, err := provenance.BuildSBOM(about.name, about.sha256, format, document)
 	if err != nil {
 		return reason.Wrap(reason.UsageInvalid, err, "the whole SBOM cannot be signed (%v): publish that there is one (--publish), and keep it as it is", err)
 	}
-	bundle, err := o.attest.signed(cmd.Context(), payload, told)
+	bundle, err := o.attest.signed(cmd.Context(), payload, progress)
 	if err != nil {
 		return err
 	}
