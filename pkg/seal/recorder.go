@@ -266,9 +266,9 @@ func (r *Recorder) enter(statement id) (turn int, release func(), err error) {
 // longAgo is the turn of an answer that is from before any pause.
 const longAgo = -1
 
-// succeeded forgets what was wrong. But that a log took what it was asked before it wanted to
-// be asked less does not say that it can be asked more, and that it took one entry since then
-// does not say that it takes all at once.
+// succeeded forgets what was wrong. The answer to a request from before the log asked us to
+// slow down does not raise the pace. One from since then does, but step by step: that the log
+// took one entry does not prove that it takes all at once.
 func (r *Recorder) succeeded(statement id, turn int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

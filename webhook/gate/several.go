@@ -139,9 +139,9 @@ func (e *evaluation) lacking(in argo.Input, c *collection, writers evidence.Writ
 	return absent, nil
 }
 
-// collect pins what has these seals, of which some are for an input's own place, or
-// below it, and some for directories that it may be a part of; dir is the nearest of
-// these, nil if it is not to be a part.
+// collect pins an input that several seals cover: seals for its own place, for places below
+// it, and for directories above it. dir is the nearest such directory; nil if the input may
+// not be a part of one.
 func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha1.ArtifactSeal, dir *artifact.Location, writers evidence.Writers) (accepted, *reason.Error) {
 	switch {
 	case in.Archive() != content.ArchiveDetect && in.Archive() != content.ArchiveNone:

@@ -7,9 +7,9 @@ import (
 
 // Which key comes first: by when it was made, by objects, by servers.
 
-// among is the newest of some keys that is wanted; false: none is. One whose name does not tell
-// when it was made, as those of keys that somebody else made, is only if a server writes with
-// it: the name alone could bring back a key that was replaced because others have it.
+// among is the newest of some keys that is wanted; false: none is. A key whose name has no
+// date (somebody else made it) counts only while a server writes with it. Else a replaced key,
+// perhaps a stolen one, could come back by its name.
 func (w Want) among(keys []Key, o Observed) (Key, bool) {
 	written := writes(o.Servers)
 	keys = slices.DeleteFunc(slices.Concat(written, keys), func(k Key) bool {
@@ -22,9 +22,9 @@ func (w Want) among(keys []Key, o Observed) (Key, bool) {
 	return newest(keys, o), true
 }
 
-// newest is the one that was made last. Of those of which nobody knows, it is the one that most
-// objects lie under, then the one that most servers write with, then the first: one server
-// that came back with an old file does not give it to all.
+// newest is the one that was made last. Undated keys are ordered by how many objects lie under
+// them, then by how many servers write with them, then as they are given. So one server with
+// an old file cannot decide.
 func newest(keys []Key, o Observed) Key {
 	return slices.MaxFunc(keys, func(a, b Key) int {
 		return cmp.Or(byAge(a, b), cmp.Compare(o.under(a), o.under(b)), cmp.Compare(o.writers(a), o.writers(b)))

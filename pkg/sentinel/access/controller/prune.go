@@ -87,10 +87,9 @@ func (r *Reconciler) pruneOrphans(ctx context.Context, namespace string) error {
 	return errors.Join(failures...)
 }
 
-// delete deletes what was looked at, and nothing that took its place. A finalizer would keep
-// it, and with it the right that it gives, for as long as somebody likes; whatever is being
-// deleted gets no new one, so those that it has are taken away after that, with the look
-// that sees it so.
+// delete deletes what was looked at, and nothing that took its place. A finalizer could keep
+// the object, and its right, for ever. An object that is being deleted accepts no new
+// finalizers. So the next look removes those that it has.
 func (r *Reconciler) delete(ctx context.Context, o client.Object) error {
 	o, _ = o.DeepCopyObject().(client.Object) // the answer is read into it, and informers may keep it
 	if o.GetDeletionTimestamp().IsZero() {

@@ -90,11 +90,11 @@ func (r *Reconciler) putRole(ctx context.Context, a *v1alpha1.SecretAccess, is, 
 	return r.put(ctx, is, want, "rules", want.Rules)
 }
 
-// unbind deletes the bindings by which Roles would give somebody without a grant what is
-// about to be written into them: whoever may write both can have made a Role of our name that
-// gives nothing, and have bound anybody to it, by a binding of any name. The Role waits until
-// they are gone. Watches of Roles and of bindings are two, so that the API server is asked.
-// What fails it gives by the names of the Roles.
+// unbind deletes every binding to these Roles but ours, and ours if it binds somebody without
+// a grant. A Role waits for its rules until there is no such binding: somebody may have made an
+// empty Role of that name, and have bound anybody to it by a binding of any name. It asks the
+// API server, because Roles and bindings are watched apart. What fails it gives by the names of
+// the Roles.
 func (r *Reconciler) unbind(ctx context.Context, a *v1alpha1.SecretAccess, roles []pending) map[string]error {
 	failed := map[string]error{}
 	of := make(map[rbacv1.RoleRef]*rbacv1.RoleBinding, len(roles))
