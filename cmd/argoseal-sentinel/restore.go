@@ -176,7 +176,7 @@ func restored(o *v1alpha1.SecretEncryption, identities []age.Identity, by choice
 		opens, named := 0, 0
 		if err == nil {
 			for _, stored := range by.objects {
-				if escrow.Named(key, stored.Value) {
+				if escrow.ClaimsKey(key, stored.Value) {
 					named++
 				}
 				if escrow.Opens(key, string(stored.Key), stored.Value) {

@@ -1,8 +1,8 @@
-// Argoseal-signer is the program that Argoseal runs inside of workflow pods: as
-// a native sidecar it measures what Argo stages for upload (sign), and as an
-// init container it compares what Argo unpacked with what was admitted
-// (verify), in the executor's image, to which another one brought it (prepare). It has
-// no key, no token and no network.
+// Argoseal-signer is the program that Argoseal runs inside of workflow pods. It has three
+// commands. sign, a native sidecar, measures what Argo stages for upload. prepare, an init
+// container, copies this program for verify. verify, an init container in the executor's
+// image, compares what Argo unpacked with what was admitted. The program has no key, no token
+// and no network.
 package main
 
 import (

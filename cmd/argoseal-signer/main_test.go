@@ -94,16 +94,16 @@ func TestTheProgramDependsOnNothing(t *testing.T) {
 // signer is a running sidecar.
 type signer struct {
 	*exec.Cmd
-	log, out string
+	terminationFile, out string
 }
 
 func startSigner(t *testing.T, args ...string) *signer {
 	t.Helper()
-	s := &signer{log: filepath.Join(t.TempDir(), "termination-log"), out: filepath.Join(t.TempDir(), "out")}
+	s := &signer{terminationFile: filepath.Join(t.TempDir(), "termination-log"), out: filepath.Join(t.TempDir(), "out")}
 	out, err := os.Create(s.out)
 	must(t, err)
 	defer out.Close()
-	s.Cmd = exec.Command(program, append([]string{"sign", "--proc=", "--termination-log=" + s.log}, args...)...)
+	s.Cmd = exec.Command(program, append([]string{"sign", "--proc=", "--termination-log=" + s.terminationFile}, args...)...)
 	s.Stdout, s.Stderr = out, out
 	must(t, s.Start())
 	t.Cleanup(func() { _ = s.Process.Kill() })
@@ -137,7 +137,7 @@ func (s *signer) end(t *testing.T) string {
 	if err := s.Wait(); err != nil {
 		t.Errorf("sign must exit 0: %v\n%s", err, s.said(t))
 	}
-	raw, err := os.ReadFile(s.log)
+	raw, err := os.ReadFile(s.terminationFile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func prepare(args []string, stderr io.Writer) int {
 		flags.PrintDefaults()
 	}
 	to := flags.String("to", "/argoseal/program", "the `folder`")
-	log := flags.String("termination-log", terminationLog, terminationLogUsage)
+	terminationFile := flags.String("termination-log", terminationLog, terminationLogUsage)
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -47,7 +47,7 @@ func prepare(args []string, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintln(stderr, err)
-	if reporting := report(*log, err.Error()); reporting != nil {
+	if reporting := report(*terminationFile, err.Error()); reporting != nil {
 		fmt.Fprintln(stderr, reporting)
 	}
 	return reason.Of(err).ExitCode()

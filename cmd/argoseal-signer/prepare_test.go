@@ -11,10 +11,10 @@ import (
 
 func runPrepare(t *testing.T, args ...string) (code int, message string) {
 	t.Helper()
-	log := filepath.Join(t.TempDir(), "termination-log")
-	c := exec.Command(program, append([]string{"prepare", "--termination-log=" + log}, args...)...)
+	terminationFile := filepath.Join(t.TempDir(), "termination-log")
+	c := exec.Command(program, append([]string{"prepare", "--termination-log=" + terminationFile}, args...)...)
 	_ = c.Run()
-	raw, _ := os.ReadFile(log)
+	raw, _ := os.ReadFile(terminationFile)
 	return c.ProcessState.ExitCode(), string(raw)
 }
 

@@ -27,11 +27,11 @@ stdout, and the termination log says what is there.
 
 // signOptions are the flags of sign.
 type signOptions struct {
-	staged, log string
-	run, proc   string
-	outputs     []measurement.Staged
-	limit       int
-	poll, grace time.Duration
+	staged, terminationFile string
+	run, proc               string
+	outputs                 []measurement.Staged
+	limit                   int
+	poll, grace             time.Duration
 }
 
 func parseSign(args []string, stderr io.Writer) (signOptions, error) {
@@ -54,7 +54,7 @@ func parseSign(args []string, stderr io.Writer) (signOptions, error) {
 		"how many `bytes` of the message the kubelet keeps: 12288 by the number of the pod's containers of all kinds, at most 4096")
 	flags.DurationVar(&o.poll, "poll", 200*time.Millisecond, "time between two looks at the folder")
 	flags.DurationVar(&o.grace, "grace", 20*time.Second, "time to finish in after SIGTERM; less than the pod's terminationGracePeriodSeconds")
-	flags.StringVar(&o.log, "termination-log", terminationLog, terminationLogUsage)
+	flags.StringVar(&o.terminationFile, "termination-log", terminationLog, terminationLogUsage)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -120,7 +120,7 @@ func sign(args []string, ended <-chan os.Signal, stdout, stderr io.Writer) {
 		fmt.Fprintln(stderr, reason.Wrap(reason.ForeignProcess, err, "%v", err))
 		message = measurement.EncodeProblem(reason.ForeignProcess, "%v", err)
 	}
-	if err := report(options.log, message); err != nil {
+	if err := report(options.terminationFile, message); err != nil {
 		fmt.Fprintln(stderr, reason.Wrap(reason.Internal, err, "the message cannot be left: %v", err))
 	}
 	fmt.Fprint(stdout, message)
@@ -137,9 +137,9 @@ func measured(ctx context.Context, o signOptions, stdout io.Writer) string {
 		Grace:   o.grace,
 		Log:     slog.New(slog.NewJSONHandler(stdout, nil)),
 	}
-	message, log, err := watcher.Run(ctx).Encode(o.limit)
+	message, logText, err := watcher.Run(ctx).Encode(o.limit)
 	if err == nil {
-		err = measurement.WriteLog(stdout, log)
+		err = measurement.WriteLog(stdout, logText)
 	}
 	switch {
 	case errors.Is(err, measurement.ErrTooLarge):

@@ -28,12 +28,12 @@ is in the termination log. With --report it only says so there.
 
 // verifyOptions are the flags of verify.
 type verifyOptions struct {
-	root, run, staging, log string
-	template, script        artifact.Digest
-	pins                    []pin.Pin
-	raws                    []pin.Raw
-	volumes                 []pin.Volume
-	report, executor        bool
+	root, run, staging, terminationFile string
+	template, script                    artifact.Digest
+	pins                                []pin.Pin
+	raws                                []pin.Raw
+	volumes                             []pin.Volume
+	report, executor                    bool
 }
 
 func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
@@ -66,7 +66,7 @@ func parseVerify(args []string, stderr io.Writer) (verifyOptions, error) {
 	})
 	flags.BoolVar(&o.report, "report", false, "exit 0 whatever is wrong, for a namespace that refuses nothing: the notary reads the termination log")
 	flags.BoolVar(&o.executor, "executor", false, "this is the image of Argo's executor: compare /var/run/argo/argoexec with the one on PATH, which init copied")
-	flags.StringVar(&o.log, "termination-log", terminationLog, terminationLogUsage)
+	flags.StringVar(&o.terminationFile, "termination-log", terminationLog, terminationLogUsage)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -123,7 +123,7 @@ func verify(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintln(stderr, err)
-	reporting := report(options.log, err.Error())
+	reporting := report(options.terminationFile, err.Error())
 	if reporting != nil {
 		fmt.Fprintln(stderr, reason.Wrap(reason.Internal, reporting, "the message cannot be left: %v", reporting))
 	}

@@ -26,13 +26,13 @@ type verified struct {
 
 func runVerify(t *testing.T, args ...string) verified {
 	t.Helper()
-	log := filepath.Join(t.TempDir(), "termination-log")
-	c := exec.Command(program, append([]string{"verify", "--termination-log=" + log}, args...)...)
+	terminationFile := filepath.Join(t.TempDir(), "termination-log")
+	c := exec.Command(program, append([]string{"verify", "--termination-log=" + terminationFile}, args...)...)
 	c.Env = []string{"PATH=" + strings.Join([]string{t.TempDir(), "relative", executor(t, "x")}, ":")}
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	_ = c.Run()
-	message, _ := os.ReadFile(log)
+	message, _ := os.ReadFile(terminationFile)
 	return verified{
 		code: c.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String(), message: string(message),
 		peak: c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10,

@@ -144,7 +144,7 @@ type attested struct {
 
 // sign signs what two runs say, and has the log take it. What nobody can tell is not
 // signed: that is no error here, as judged says it.
-func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *reproduce.Result, told func(string, ...any)) (*attested, error) {
+func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *reproduce.Result, progress func(string, ...any)) (*attested, error) {
 	if o.sealer == nil || r.Verdict == reproduce.NotComparable {
 		return nil, nil
 	}
@@ -156,7 +156,7 @@ func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *re
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := o.signed(ctx, payload, told)
+	bundle, err := o.signed(ctx, payload, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (o *attestOptions) sign(ctx context.Context, first, again sealedStep, r *re
 }
 
 // signed signs a statement, and has the log take it.
-func (o *attestOptions) signed(ctx context.Context, payload []byte, told func(string, ...any)) ([]byte, error) {
+func (o *attestOptions) signed(ctx context.Context, payload []byte, progress func(string, ...any)) ([]byte, error) {
 	signed, err := o.sealer.Prepare(ctx, payload)
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (o *attestOptions) signed(ctx context.Context, payload []byte, told func(st
 			return false, err
 		}
 		last = err
-		told("%v", err)
+		progress("%v", err)
 		return false, nil
 	})
 	switch {

@@ -43,15 +43,15 @@ type listOf[T any] interface {
 }
 
 func eachPage[T any, L listOf[T]](ctx context.Context, api client.Reader, namespace string, tell io.Writer, what string, look func(T) error) error {
-	next, resumed, told := "", false, false
+	next, resumed, warned := "", false, false
 	for {
 		var page T
 		err := api.List(ctx, L(&page), client.InNamespace(namespace), client.Limit(pageOfRecords), client.Continue(next))
 		if goOn := continueOf(err); goOn != "" && !resumed {
-			if !told {
+			if !warned {
 				_, _ = fmt.Fprintln(tell, "The API server does not know any more how things were when this began. It goes on with how they are: records that came meanwhile may be left out.")
 			}
-			next, resumed, told = goOn, true, true
+			next, resumed, warned = goOn, true, true
 			continue
 		}
 		if err != nil {

@@ -6,30 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 	"sigs.k8s.io/yaml/kyaml"
 
-	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/argo"
-	"github.com/argoseal/argoseal/pkg/argo/layout"
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/reproduce"
-	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 const (
@@ -135,41 +121,6 @@ Exit codes, beside those of argoseal verify:
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// reproduced is what -o json prints. Fields may be added; none is renamed.
-type reproduced struct {
-	// Reason and Message say why it did not make the same.
-	Reason  reason.Code       `json:"reason,omitempty"`
-	Message string            `json:"message,omitempty"`
-	First   *reproducedRun    `json:"first,omitempty"`
-	Second  *reproducedRun    `json:"second,omitempty"`
-	Result  *reproduce.Result `json:"result,omitempty"`
-}
-
-// reproducedRun is one of the two runs.
-type reproducedRun struct {
-	Namespace  string `json:"namespace"`
-	Workflow   string `json:"workflow"`
-	Provenance string `json:"provenance,omitempty"`
-	Template   string `json:"template,omitempty"`
-	Level      string `json:"level,omitempty"`
-}
-
-func runOf(s *provenance.Statement) *reproducedRun {
-	return &reproducedRun{s.Step.Namespace, s.Step.Workflow.Name, s.Step.Pod.UID, s.Definition.Template, string(s.Builder.Level)}
-}
-
-// sealedStep is a statement that holds, the digest of its payload, and the lists of files
-// beside it.
-type sealedStep struct {
-	*provenance.Statement
-	sha256 artifact.Digest
-	files  reproduce.Listings
-}
-
-func (s sealedStep) stated() provenance.StepStatement {
-	return provenance.StepStatement{Statement: s.Statement, SHA256: s.sha256}
-}
-
 func (o *reproduceOptions) run(cmd *cobra.Command, what string) error {
 	if o.output != "text" && o.output != "json" {
 		return usage(fmt.Errorf("--output is %q, want text or json", o.output))
@@ -194,24 +145,6 @@ func (o *reproduceOptions) run(cmd *cobra.Command, what string) error {
 		}
 	}
 	return err
-}
-
-// judged is nil if both runs made the same.
-func judged(r *reproduce.Result) error {
-	switch r.Verdict {
-	case reproduce.Same:
-		return nil
-	case reproduce.Differs:
-		n := 0
-		for _, o := range r.Outputs {
-			if o.Verdict == reproduce.Differs {
-				n++
-			}
-		}
-		return reason.New(reason.NotReproduced, "%d of %d outputs differ", n, len(r.Outputs))
-	case reproduce.NotComparable:
-	}
-	return reason.New(reason.NotComparable, "%s", r.Why)
 }
 
 // check refuses flags that ask for nothing, and reads the files that they name.
@@ -328,13 +261,13 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 		return reason.Wrap(reason.LookupFailed, err, "submit the Workflow: %v", err)
 	}
 	r.Second = &reproducedRun{Namespace: plan.Workflow.GetNamespace(), Workflow: plan.Workflow.GetName()}
-	told := func(format string, args ...any) {
+	progress := func(format string, args ...any) {
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), printable(fmt.Sprintf(format, args...)))
 	}
-	told("submitted Workflow %s/%s", r.Second.Namespace, r.Second.Workflow)
+	progress("submitted Workflow %s/%s", r.Second.Namespace, r.Second.Workflow)
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	record2, err := (&second{api: api, workflow: plan.Workflow, told: told}).wait(waiting)
+	record2, err := (&second{api: api, workflow: plan.Workflow, progress: progress}).wait(waiting)
 	if err != nil {
 		return err
 	}
@@ -349,149 +282,11 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	result := reproduce.Compare(first.Statement, again.Statement, first.files, again.files)
 	result.Notes = append(plan.Notes, result.Notes...)
 	r.Result = &result
-	signed, err := o.attest.sign(ctx, first, again, &result, told)
+	signed, err := o.attest.sign(ctx, first, again, &result, progress)
 	if err != nil || signed == nil {
 		return err
 	}
 	return o.attest.keep(ctx, api, first, signed, cmd)
-}
-
-// record says whether what is given names a record in the cluster, rather than a file.
-func (o *reproduceOptions) record(what string) (namespace, name string, ok bool) {
-	if _, err := os.Stat(what); err == nil {
-		return "", "", false
-	}
-	namespace, name, ok = strings.Cut(what, "/")
-	return namespace, name, ok && namespace != "" && name != "" && !strings.Contains(name, "/")
-}
-
-// given is the seal in a file. Its record, if there is one, adds lists of files, which
-// count only where the statement has their digest.
-func (o *reproduceOptions) given(ctx context.Context, api client.Reader, path string) (sealedStep, error) {
-	bundle, err := readBounded(path, verify.MaxBundle)
-	if err != nil {
-		return sealedStep{}, err
-	}
-	signed, err := o.signed(bundle)
-	if err != nil {
-		return sealedStep{}, err
-	}
-	s, err := stepOf(signed)
-	if err != nil {
-		return sealedStep{}, err
-	}
-	is := sealedStep{Statement: s, sha256: artifact.DigestOfText(string(signed.Payload))}
-	var p v1alpha1.Provenance
-	if api.Get(ctx, client.ObjectKey{Namespace: s.Step.Namespace, Name: s.Step.Pod.UID}, &p) == nil {
-		is.files = listings(&p)
-	}
-	return is, nil
-}
-
-// recorded is the seal of a Provenance, or of the one that an ArtifactSeal names.
-func recorded(ctx context.Context, api client.Reader, root *verify.Root, namespace, name string) (sealedStep, error) {
-	var p v1alpha1.Provenance
-	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &p)
-	if apierrors.IsNotFound(err) {
-		var a v1alpha1.ArtifactSeal
-		if err = api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &a); err == nil {
-			err = api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: a.Spec.Provenance}, &p)
-		}
-	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return sealedStep{}, usage(fmt.Errorf("namespace %s has neither a Provenance nor an ArtifactSeal %s, and there is no such file", namespace, name))
-	case err != nil:
-		return sealedStep{}, reason.Wrap(reason.LookupFailed, err, "read the seal: %v", err)
-	case p.Status.Bundle == "":
-		return sealedStep{}, reason.New(reason.NotComparable, "Provenance %s/%s has no seal", namespace, p.Name)
-	}
-	return held(root, &p)
-}
-
-// held verifies a record.
-func held(root *verify.Root, p *v1alpha1.Provenance) (sealedStep, error) {
-	r, err := root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
-	if err != nil {
-		return sealedStep{}, err
-	}
-	if r.Statement.Step.Namespace != p.Namespace || r.Statement.Step.Pod.UID != p.Name {
-		return sealedStep{}, reason.New(reason.ProducerMismatch, "Provenance %s/%s has the seal of another pod", p.Namespace, p.Name)
-	}
-	return sealedStep{r.Statement, artifact.DigestOfText(string(r.Payload)), listings(p)}, nil
-}
-
-func listings(p *v1alpha1.Provenance) reproduce.Listings {
-	list := reproduce.Listings{}
-	for _, o := range p.Status.Outputs {
-		list[o.Name] = o.Files
-	}
-	return list
-}
-
-// source finds the text of what ran. Package reproduce checks that it is the right
-// one.
-func (o *reproduceOptions) source(ctx context.Context, api client.Reader, s *provenance.Statement) (from reproduce.Source, err error) {
-	if o.definition != "" {
-		raw, err := readBounded(o.definition, maxDefinition)
-		if err != nil {
-			return from, err
-		}
-		if from.Workflow, err = workflowIn(raw); err != nil {
-			return from, usage(fmt.Errorf("--definition: %w", err))
-		}
-	} else {
-		u := newWorkflow()
-		err := api.Get(ctx, client.ObjectKey{Namespace: s.Step.Namespace, Name: s.Step.Workflow.Name}, u)
-		switch {
-		case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
-			return from, reason.New(reason.NotComparable, "Workflow %s/%s is gone, and the statement has only its digest", s.Step.Namespace, s.Step.Workflow.Name).
-				Advise("Give it as it was submitted, or from Argo's archive (--definition)")
-		case err != nil:
-			return from, reason.Wrap(reason.LookupFailed, err, "read the Workflow: %v", err)
-		}
-		from.Workflow = u.Object
-	}
-	var pod corev1.Pod
-	err = api.Get(ctx, client.ObjectKey{Namespace: s.Step.Namespace, Name: s.Step.Pod.Name}, &pod)
-	switch {
-	case apierrors.IsNotFound(err):
-		return from, nil
-	case err != nil:
-		return from, reason.Wrap(reason.LookupFailed, err, "read the step's pod: %v", err)
-	case string(pod.UID) != s.Step.Pod.UID:
-		return from, nil
-	}
-	if step, err := argo.Parse(&pod); err == nil {
-		from.Pod = step
-	}
-	return from, nil
-}
-
-func newWorkflow() *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetAPIVersion(layout.APIVersion)
-	u.SetKind(layout.Kind)
-	return u
-}
-
-// workflowIn reads a Workflow, YAML or JSON.
-func workflowIn(raw []byte) (map[string]any, error) {
-	if len(raw) > maxDefinition {
-		return nil, fmt.Errorf("it has more than %d bytes", maxDefinition)
-	}
-	asJSON, err := yaml.YAMLToJSONStrict(raw)
-	if err != nil {
-		return nil, err
-	}
-	u := newWorkflow()
-	if err := u.UnmarshalJSON(asJSON); err != nil {
-		return nil, err
-	}
-	if u.GetKind() != layout.Kind || u.GetAPIVersion() != layout.APIVersion {
-		return nil, fmt.Errorf("it is no %s %s", layout.APIVersion, layout.Kind)
-	}
-	return u.Object, nil
 }
 
 // printPlan writes the Workflow as YAML. Its text is others', and whoever reads it decides
@@ -507,180 +302,4 @@ func printPlan(w io.Writer, plan *reproduce.Plan) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// labelled wants the second run to be sealed. Who may not read namespaces will see.
-func labelled(ctx context.Context, api client.Reader, namespace string) error {
-	var ns corev1.Namespace
-	err := api.Get(ctx, client.ObjectKey{Name: namespace}, &ns)
-	switch {
-	case apierrors.IsForbidden(err):
-		return nil
-	case apierrors.IsNotFound(err):
-		return usage(fmt.Errorf("--in: there is no namespace %s", namespace))
-	case err != nil:
-		return reason.Wrap(reason.LookupFailed, err, "read namespace %s: %v", namespace, err)
-	}
-	if _, there := ns.Labels[v1alpha1.LabelMode]; !there {
-		return usage(fmt.Errorf("--in: namespace %s has no label %s, so nothing would be sealed there", namespace, v1alpha1.LabelMode))
-	}
-	return nil
-}
-
-// second is the second run on its way.
-type second struct {
-	api      client.Reader
-	workflow *unstructured.Unstructured
-	told     func(format string, args ...any)
-
-	last string
-	// pod is its pod, once it was seen: it may be collected before it is sealed.
-	pod string
-}
-
-// wait waits for the record of the second run. What the Workflow says of itself only
-// tells when to give up.
-func (s *second) wait(ctx context.Context) (*v1alpha1.Provenance, error) {
-	var found *v1alpha1.Provenance
-	err := wait.PollUntilContextCancel(ctx, look, true, func(ctx context.Context) (bool, error) {
-		p, err := s.look(ctx)
-		if err != nil && reason.Of(err) != reason.LookupFailed {
-			return false, err
-		}
-		if err != nil && ctx.Err() == nil {
-			s.told("%v", err)
-		}
-		found = p
-		return p != nil, nil // the API server may answer the next time
-	})
-	switch {
-	case found != nil:
-		return found, nil
-	case ctx.Err() != nil:
-		return nil, reason.New(reason.NotComparable, "there is no seal of Workflow %s/%s yet (%s)", s.workflow.GetNamespace(), s.workflow.GetName(), s.last).
-			Advise("Give it more time (--timeout); its Provenance says more: kubectl get provenances -o wide")
-	}
-	return nil, err
-}
-
-// look looks at the second run once. It gives nil as long as that has no final
-// record.
-func (s *second) look(ctx context.Context) (*v1alpha1.Provenance, error) {
-	ns, name := s.workflow.GetNamespace(), s.workflow.GetName()
-	u := newWorkflow()
-	if err := s.api.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, u); err != nil {
-		return nil, reason.Wrap(reason.LookupFailed, err, "read Workflow %s/%s: %v", ns, name, err)
-	}
-	phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
-	if phase == "" {
-		phase = "Pending"
-	}
-	if s.last != phase {
-		s.last = phase
-		s.told("Workflow %s/%s: %s", ns, name, phase)
-	}
-	if s.pod == "" {
-		if err := s.find(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if s.pod == "" {
-		if phase == "Failed" || phase == "Error" || phase == "Succeeded" {
-			return nil, reason.New(reason.NotComparable, "the second run ended before it had a pod: %.400s", complaint(u))
-		}
-		return nil, nil
-	}
-	var p v1alpha1.Provenance
-	err := s.api.Get(ctx, client.ObjectKey{Namespace: ns, Name: s.pod}, &p)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, reason.Wrap(reason.LookupFailed, err, "read Provenance %s/%s: %v", ns, s.pod, err)
-	}
-	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed)
-	switch {
-	case c == nil || c.Reason == string(reason.Pending):
-		return nil, nil
-	case p.Status.Bundle == "":
-		return nil, reason.New(reason.NotComparable, "the second run is not sealed: %s: %.400s", c.Reason, c.Message)
-	}
-	return &p, nil
-}
-
-// find looks for the pod of the Workflow: that which it owns.
-func (s *second) find(ctx context.Context) error {
-	var pods corev1.PodList
-	err := s.api.List(ctx, &pods, client.InNamespace(s.workflow.GetNamespace()), client.MatchingLabels{layout.LabelWorkflow: s.workflow.GetName()})
-	if err != nil {
-		return reason.Wrap(reason.LookupFailed, err, "list pods: %v", err)
-	}
-	for i := range pods.Items {
-		if metav1.IsControlledBy(&pods.Items[i], s.workflow) {
-			s.pod = string(pods.Items[i].UID)
-			s.told("pod %s", pods.Items[i].Name)
-			return nil
-		}
-	}
-	return nil
-}
-
-// complaint is what a Workflow says of why it failed, a node's word before its own.
-func complaint(u *unstructured.Unstructured) string {
-	nodes, _, _ := unstructured.NestedMap(u.Object, "status", "nodes")
-	for _, n := range nodes {
-		node, _ := n.(map[string]any)
-		if message, _ := node["message"].(string); message != "" && node["type"] == "Pod" {
-			return message
-		}
-	}
-	message, _, _ := unstructured.NestedString(u.Object, "status", "message")
-	return message
-}
-
-// text writes the result for people.
-func (r *reproduced) text(w io.Writer) error {
-	what := map[reproduce.Verdict]string{
-		reproduce.Same: "Reproduced: the second run made the same.", reproduce.Differs: "Not reproduced: the second run made something else.",
-	}[r.Result.Verdict]
-	if what == "" {
-		what = "Not comparable: " + printable(r.Result.Why) + "."
-	}
-	if _, err := fmt.Fprintf(w, "%s\n\n", what); err != nil {
-		return err
-	}
-	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	for i, run := range []*reproducedRun{r.First, r.Second} {
-		t.row([]string{"First run", "Second run"}[i], "Workflow %s/%s, Provenance %s, level %s", run.Namespace, run.Workflow, run.Provenance, run.Level)
-	}
-	for _, o := range r.Result.Outputs {
-		said := string(o.Verdict)
-		if o.Why != "" {
-			said += ": " + o.Why
-		}
-		t.row("Output "+printable(o.Name), "%s", said)
-		if o.Verdict == reproduce.Same && o.First != "" {
-			t.row("", "tree %s", o.First)
-			continue
-		}
-		if o.First != "" {
-			t.row("", "first run: tree %s", o.First)
-		}
-		if o.Second != "" {
-			t.row("", "second run: tree %s", o.Second)
-		}
-		for _, f := range o.Files[:min(len(o.Files), maxShown)] {
-			t.row("", "%s: %s", f.Change, f.Path)
-		}
-		if more := len(o.Files) - maxShown; more > 0 {
-			t.row("", "and %d more (-o json lists all)", more)
-		}
-		if len(o.Files) == 0 && o.First != "" && o.Second != "" {
-			t.row("", "which files differ is not on record: compare the two artifacts")
-		}
-	}
-	for _, n := range r.Result.Notes {
-		t.row("Not checked", "%s", n)
-	}
-	return t.to.Flush()
 }

@@ -211,14 +211,14 @@ func TestTheSecondRunIsWaitedFor(t *testing.T) {
 		"deleted":                {[]client.Object{pod("p", "w")}, false, reason.LookupFailed, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &second{api: clusterOf(t, c.objects...), workflow: workflow("", ""), told: t.Logf}
+			s := &second{api: clusterOf(t, c.objects...), workflow: workflow("", ""), progress: t.Logf}
 			p, err := s.look(t.Context())
 			if (p != nil) != c.found || reason.Of(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, %v", p, err)
 			}
 		})
 	}
-	s := &second{api: clusterOf(t, workflow("Running", "")), workflow: workflow("", ""), told: t.Logf}
+	s := &second{api: clusterOf(t, workflow("Running", "")), workflow: workflow("", ""), progress: t.Logf}
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := s.wait(short); reason.Of(err) != reason.NotComparable || !strings.Contains(err.Error(), "Running") {

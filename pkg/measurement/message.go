@@ -58,12 +58,12 @@ func MessageLimit(containers int) int {
 // entries alone or, if there is no room for them either, with none. If MaxLogged bytes
 // have no room for the entries, it fails with ErrTooLarge.
 //
-// Message and log begin with a header, because the kubelet cuts silently: the
+// Message and logText begin with a header, because the kubelet cuts silently: the
 // number of entries, and the SHA-256 of what follows. Then comes one line an entry,
 // which gives the form if it is not FormTar. Below it the images follow that are in the
 // output, each with a mark, and the files of a directory, indented. The message's last
 // line says what is in the log.
-func (m Measurement) Encode(limit int) (message, log string, err error) {
+func (m Measurement) Encode(limit int) (message, logText string, err error) {
 	if err := m.validate(); err != nil {
 		return "", "", err
 	}
@@ -72,17 +72,17 @@ func (m Measurement) Encode(limit int) (message, log string, err error) {
 	if err == nil && all {
 		return message, "", nil
 	}
-	if log, _, err = m.text(MaxLogged); err != nil {
+	if logText, _, err = m.text(MaxLogged); err != nil {
 		return "", "", err
 	}
-	logged := newLogged(log).line()
+	logged := newLogged(logText).line()
 	count := strconv.Itoa(len(m))
 	for _, lines := range []string{m.lines(true), m.lines(false), ""} {
 		if message = withHeader(count, lines+logged); len(message) <= limit {
 			break
 		}
 	}
-	return message, log, nil
+	return message, logText, nil
 }
 
 // text is the measurement in so many bytes: with the images that there is room for and

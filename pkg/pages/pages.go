@@ -59,12 +59,12 @@ type NewInformer = func(toolscache.ListerWatcher, runtime.Object, time.Duration,
 // Informers is for cache.Options beside the same ByObject, whose transforms it applies to each
 // page. They have to let pass what they have made: the informer applies them once more.
 func Informers(of map[client.Object]cache.ByObject) NewInformer {
-	leave := map[string]toolscache.TransformFunc{}
+	transforms := map[string]toolscache.TransformFunc{}
 	for o, by := range of {
-		leave[kindOf(o)] = by.Transform
+		transforms[kindOf(o)] = by.Transform
 	}
 	return func(lw toolscache.ListerWatcher, example runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-		return toolscache.NewSharedIndexInformer(paged(lw, leave[kindOf(example)]), example, resync, indexers)
+		return toolscache.NewSharedIndexInformer(paged(lw, transforms[kindOf(example)]), example, resync, indexers)
 	}
 }
 
@@ -77,17 +77,17 @@ func kindOf(o runtime.Object) string {
 }
 
 // paged lists by notes, and watches as before.
-func paged(lw toolscache.ListerWatcher, leave toolscache.TransformFunc) toolscache.ListerWatcher {
+func paged(lw toolscache.ListerWatcher, transform toolscache.TransformFunc) toolscache.ListerWatcher {
 	whole, ok := lw.(*toolscache.ListWatch)
 	if !ok || whole.ListWithContextFunc == nil {
 		return lw // controller-runtime makes none such
 	}
-	if leave == nil {
-		leave = func(o any) (any, error) { return o, nil }
+	if transform == nil {
+		transform = func(o any) (any, error) { return o, nil }
 	}
 	notes := *whole
 	notes.ListWithContextFunc = func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return list(ctx, whole.ListWithContextFunc, o, leave)
+		return list(ctx, whole.ListWithContextFunc, o, transform)
 	}
 	return &notes
 }
@@ -96,7 +96,7 @@ func paged(lw toolscache.ListerWatcher, leave toolscache.TransformFunc) toolscac
 // version gets all at once, and an older one may be forgotten. If the pages cannot be read to
 // their end (410 after some minutes), that is an error: half a list is not a list, and nobody
 // falls back to a whole one.
-func list(ctx context.Context, ask toolscache.ListWithContextFunc, o metav1.ListOptions, leave toolscache.TransformFunc) (runtime.Object, error) {
+func list(ctx context.Context, ask toolscache.ListWithContextFunc, o metav1.ListOptions, transform toolscache.TransformFunc) (runtime.Object, error) {
 	o.Limit, o.Continue, o.ResourceVersion, o.ResourceVersionMatch = firstItems, "", "", ""
 	all := &metainternalversion.List{}
 	for arrived := calm; ; arrived++ {
@@ -112,7 +112,7 @@ func list(ctx context.Context, ask toolscache.ListWithContextFunc, o metav1.List
 			o.Limit = min(2*o.Limit, maxItems)
 		}
 		if err := meta.EachListItemWithAlloc(page, func(item runtime.Object) error {
-			left, err := leave(item)
+			left, err := transform(item)
 			if err != nil {
 				return err
 			}

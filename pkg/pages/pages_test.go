@@ -74,11 +74,11 @@ func (p *plain) watch(_ context.Context, o metav1.ListOptions) (watch.Interface,
 }
 
 // informed runs an informer until it has synced.
-func (p *plain) informed(t *testing.T, leave toolscache.TransformFunc) toolscache.SharedIndexInformer {
+func (p *plain) informed(t *testing.T, transform toolscache.TransformFunc) toolscache.SharedIndexInformer {
 	t.Helper()
-	informer := Informers(map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {Transform: leave}})(
+	informer := Informers(map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {Transform: transform}})(
 		&toolscache.ListWatch{ListWithContextFunc: p.list, WatchFuncWithContext: p.watch}, &corev1.ConfigMap{}, 0, toolscache.Indexers{})
-	if err := informer.SetTransform(leave); err != nil {
+	if err := informer.SetTransform(transform); err != nil {
 		t.Fatal(err)
 	}
 	go informer.RunWithContext(t.Context())
@@ -172,11 +172,11 @@ func TestKindsOfMetadataAreToldApart(t *testing.T) {
 // What cannot be kept is an error, not less.
 func TestATransformThatFailsIsAnError(t *testing.T) {
 	p := &plain{objects: 3, of: named}
-	for name, leave := range map[string]toolscache.TransformFunc{
+	for name, transform := range map[string]toolscache.TransformFunc{
 		"it fails":          func(any) (any, error) { return nil, errors.New("no") },
 		"it leaves nothing": func(any) (any, error) { return nil, nil },
 	} {
-		if l, err := list(t.Context(), p.list, metav1.ListOptions{}, leave); err == nil {
+		if l, err := list(t.Context(), p.list, metav1.ListOptions{}, transform); err == nil {
 			t.Errorf("%s: %v", name, l)
 		}
 	}

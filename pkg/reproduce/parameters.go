@@ -27,7 +27,7 @@ var varying = []string{"workflow.", "pod.name", "node.name"}
 // parameters are the arguments of the new Workflow: of the first run's, only those
 // that something in it names.
 func (m *making) parameters(arguments []any) ([]any, error) {
-	wanted, all, err := m.named(arguments)
+	wanted, all, err := m.referenced(arguments)
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +84,9 @@ func (m *making) check(p provenance.Parameter, value string) error {
 	return nil
 }
 
-// named are the workflow's parameters that anything in the new Workflow names. all
+// referenced are the workflow's parameters that anything in the new Workflow names. all
 // says that it could name any.
-func (m *making) named(arguments []any) (wanted map[string]bool, all bool, err error) {
+func (m *making) referenced(arguments []any) (wanted map[string]bool, all bool, err error) {
 	wanted = map[string]bool{}
 	texts(map[string]any{"step": m.step, "spec": m.spec, "arguments": arguments}, func(s string) {
 		for _, found := range tag.FindAllStringSubmatch(s, -1) {

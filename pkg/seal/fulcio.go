@@ -1,29 +1,17 @@
 package seal
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sigstore/sigstore-go/pkg/root"
-	"github.com/sigstore/sigstore/pkg/cryptoutils"
-	"github.com/sigstore/sigstore/pkg/signature"
 	"k8s.io/utils/clock"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
@@ -134,73 +122,6 @@ func (f *Fulcio) Works(ctx context.Context, trustedRootJSON []byte) error {
 	return err
 }
 
-// token reads the token as it is now.
-func (f *Fulcio) token() (string, error) {
-	file, err := os.Open(f.tokenFile)
-	if err != nil {
-		return "", fmt.Errorf("token for Fulcio: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(file, maxToken+1))
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("token for Fulcio: %w", err)
-	case len(raw) > maxToken:
-		return "", fmt.Errorf("token for Fulcio has more than %d bytes", maxToken)
-	}
-	return string(bytes.TrimSpace(raw)), nil
-}
-
-// identityIn is whom a token of a ServiceAccount speaks for. Nothing is believed here:
-// Fulcio judges the token, and what Fulcio certifies has to be just that.
-func identityIn(token string) (issuer, subject string, err error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return "", "", errors.New("token for Fulcio is not a signed JWT")
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return "", "", errors.New("token for Fulcio is not a signed JWT") // the cause would quote it
-	}
-	var says struct {
-		Iss, Sub string
-		Aud      audiences
-	}
-	if err := json.Unmarshal(raw, &says); err != nil {
-		return "", "", errors.New("token for Fulcio has no claims that can be read")
-	}
-	account, ok := strings.CutPrefix(says.Sub, serviceAccount)
-	namespace, name, pair := strings.Cut(account, ":")
-	if !ok || !pair || namespace == "" || name == "" || strings.ContainsAny(account, "/?#") || says.Iss == "" {
-		return "", "", fmt.Errorf("token for Fulcio is of %.200q by %.200q, want one of a ServiceAccount", says.Sub, says.Iss)
-	}
-	if len(says.Aud) != 1 || says.Aud[0] == "" || ofAPIServer(says.Aud[0], says.Iss) {
-		return "", "", fmt.Errorf("token for Fulcio is for %.200q, want one for Fulcio alone: others would let whoever gets it speak for the notary there, as at the API server", []string(says.Aud))
-	}
-	return says.Iss, fmt.Sprintf(accountURI, namespace, name), nil
-}
-
-// audiences are whom a token is for: one text, or a list of them.
-type audiences []string
-
-// UnmarshalJSON takes one text or a list (RFC 7519, section 4.1.3).
-func (a *audiences) UnmarshalJSON(raw []byte) error {
-	var one string
-	if json.Unmarshal(raw, &one) == nil {
-		*a = audiences{one}
-		return nil
-	}
-	return json.Unmarshal(raw, (*[]string)(a))
-}
-
-// ofAPIServer says whether the API server takes a token for that audience: by default it does
-// so where it is the issuer, and that has names of its own.
-func ofAPIServer(audience, issuer string) bool {
-	bare := func(name string) string { return strings.TrimRight(strings.TrimPrefix(name, "https://"), "/") }
-	name := bare(audience)
-	return name == bare(issuer) || name == "kubernetes.default" || name == "kubernetes.default.svc" || strings.HasPrefix(name, "kubernetes.default.svc.")
-}
-
 // standing implements Signs. Other clusters' notaries may have the same name: it signs for
 // its own installation alone, whatever their domains say.
 func (f *Fulcio) standing(d verify.Domain) (standing, bool) {
@@ -308,125 +229,6 @@ func (f *Fulcio) certified(ctx context.Context, trusted *verify.Root) (*Signer, 
 	counts := signer.certificate.NotAfter.Sub(signer.certificate.NotBefore)
 	f.held, f.renew, f.checked, f.pause = signer, now.Add(min(counts/2, maxUse)), trusted.Version(), pause{}
 	return signer, nil
-}
-
-// ask has a new key certified, and holds the answer to what was asked.
-func (f *Fulcio) ask(ctx context.Context, trusted *verify.Root) (*Signer, error) {
-	token, err := f.token()
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := identityIn(token); err != nil {
-		return nil, err // it is another file by now
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // which each log takes
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
-	held, err := signature.LoadDefaultSigner(key)
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
-	signer, err := newSigner(held, key.Public())
-	if err != nil {
-		return nil, err
-	}
-	raw, err := f.request(ctx, token, key)
-	if err != nil {
-		// A server could send the token back, and errors are shown.
-		return nil, errors.New(text.Cut(strings.ReplaceAll(err.Error(), token, "[token]"), maxLogMessage))
-	}
-	leaf, err := parseLeaf(raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := cryptoutils.EqualKeys(leaf.PublicKey, key.Public()); err != nil {
-		return nil, errors.New("its certificate is for another key than ours")
-	}
-	now := f.clock.Now()
-	if leaf.NotAfter.Sub(now) < 2*minLeft {
-		return nil, fmt.Errorf("its certificate counts until %s, which is in less than %s", leaf.NotAfter.UTC().Format(time.RFC3339), 2*minLeft)
-	}
-	if err := f.check(raw, trusted, later(now, leaf.NotBefore)); err != nil {
-		return nil, fmt.Errorf("its certificate is of no use: %w", err)
-	}
-	signer.certificate = leaf
-	return signer, nil
-}
-
-// certificateRequest is what Fulcio's API (v2) is asked. The signature of the CSR proves that
-// we have the key; of what else a CSR says Fulcio takes nothing.
-type certificateRequest struct {
-	Credentials struct {
-		Token string `json:"oidcIdentityToken"`
-	} `json:"credentials"`
-	CSR []byte `json:"certificateSigningRequest"`
-}
-
-// certificateAnswer is what it answers: a chain of PEM, with the promise of a log of
-// certificates in the first one, or beside, or none.
-type certificateAnswer struct {
-	Embedded chainAnswer `json:"signedCertificateEmbeddedSct"`
-	Detached chainAnswer `json:"signedCertificateDetachedSct"`
-}
-
-type chainAnswer struct {
-	Chain struct {
-		Certificates []string `json:"certificates"`
-	} `json:"chain"`
-}
-
-// request is Fulcio's certificate for a key (DER). sigstore-go's client of Fulcio follows
-// redirects with the token, heeds no context, and links readers of PGP, RPM and minisign.
-func (f *Fulcio) request(ctx context.Context, token string, key *ecdsa.PrivateKey) ([]byte, error) {
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{SignatureAlgorithm: x509.ECDSAWithSHA256}, key)
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	asked := certificateRequest{CSR: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})}
-	asked.Credentials.Token = token
-	body, err := json.Marshal(asked)
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+signingPath, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", "argoseal")
-	response, err := f.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(response.Body, maxChain+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading the answer: %w", err)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("it answers %d %s", response.StatusCode, raw)
-	case len(raw) > maxChain:
-		return nil, fmt.Errorf("its answer has more than %d bytes", maxChain)
-	}
-	var answer certificateAnswer
-	if err := json.Unmarshal(raw, &answer); err != nil {
-		return nil, fmt.Errorf("its answer: %w", err)
-	}
-	chain := answer.Embedded.Chain.Certificates
-	if len(chain) == 0 {
-		chain = answer.Detached.Chain.Certificates
-	}
-	if len(chain) == 0 {
-		return nil, errors.New("its answer has no certificate")
-	}
-	block, _ := pem.Decode([]byte(chain[0]))
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("its answer has no certificate in PEM")
-	}
-	return block.Bytes, nil
 }
 
 // reopen implements Signs. Whoever else of the same identity signed it, it is as good as

@@ -121,7 +121,7 @@ func (t *Timestamps) ask(ctx context.Context, digest [sha256.Size]byte, good fun
 	if err == nil {
 		err = safely(func() error { return good(response) })
 	}
-	t.leave(turn, digest, response, err)
+	t.answered(turn, digest, response, err)
 	return response, err
 }
 
@@ -210,8 +210,8 @@ func (t *Timestamps) enter() (turn int, err error) {
 	return t.pauses, nil
 }
 
-// leave notes how an answer was. What was asked before a pause does not extend it.
-func (t *Timestamps) leave(turn int, digest [sha256.Size]byte, response []byte, why error) {
+// answered notes how an answer was. What was asked before a pause does not extend it.
+func (t *Timestamps) answered(turn int, digest [sha256.Size]byte, response []byte, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {

@@ -30,11 +30,11 @@ func (i Identity) Is(issuer, subject string) bool {
 	return i.Subject == subject
 }
 
-// CheckCertificate says under which one domain a signer's certificate (DER) holds at a
-// time: an authority of the domain has issued it, a log of certificates has it where the
-// domain has such logs (the promise has to be in the certificate), and an identity of the
-// domain that counts then is its own. Errors have the code TrustedRootNotReady,
-// BundleInvalid, SignatureInvalid or SignerExpired.
+// CheckCertificate finds the one domain under which a signer's certificate (DER) is valid at a
+// time. The domain's authority issued it; if the domain has logs of certificates, the
+// certificate has a promise of one in it; and an identity of the domain that counts at that
+// time matches. Errors have the code TrustedRootNotReady, BundleInvalid, SignatureInvalid or
+// SignerExpired.
 func (r *Root) CheckCertificate(raw []byte, at time.Time) (Certified, error) {
 	c, _, err := r.certified(raw, func(*trusted) (time.Time, times, error) {
 		return at, times{proven: []time.Time{at}, now: r.now()}, nil

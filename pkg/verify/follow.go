@@ -27,8 +27,8 @@ type Followed struct {
 // Root is Current as it follows Next. What Next has counts as it says, but for an end that
 // was earlier and did not come from Before: nothing that somebody here has ended, or that
 // had been left out, begins again. What Before has and Next has not ends. All else stays as
-// it is. left are the names of what ends. If nothing changes, it is Current to the byte.
-func (f Followed) Root() (made []byte, left []string, err error) {
+// it is. ended are the names of what ends. If nothing changes, it is Current to the byte.
+func (f Followed) Root() (made []byte, ended []string, err error) {
 	next, err := readTrusted(f.Next)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the followed trusted root: %w", err)
@@ -54,20 +54,20 @@ func (f Followed) Root() (made []byte, left []string, err error) {
 		return nil, nil, w.err
 	}
 	if proto.Equal(was, next) {
-		return f.Current, w.left, nil
+		return f.Current, w.ended, nil
 	}
 	made, err = writeTrusted(next)
 	if err == nil && len(made) > maxTrustedRoot {
 		err = fmt.Errorf("with what stays it has %d bytes, at most %d are allowed", len(made), maxTrustedRoot)
 	}
-	return made, w.left, err
+	return made, w.ended, err
 }
 
 // follower joins what is trusted here with what is followed.
 type follower struct {
-	end  *protocommon.TimeRange
-	left []string
-	err  error
+	end   *protocommon.TimeRange
+	ended []string
+	err   error
 }
 
 func (w *follower) logs(current, before, next []*prototrustroot.TransparencyLogInstance) []*prototrustroot.TransparencyLogInstance {
@@ -91,7 +91,7 @@ func (w *follower) logs(current, before, next []*prototrustroot.TransparencyLogI
 			continue
 		}
 		if was != nil {
-			w.leave(log.GetBaseUrl()+" "+hex.EncodeToString(log.GetLogId().GetKeyId()), key.GetValidFor())
+			w.noteEnd(log.GetBaseUrl()+" "+hex.EncodeToString(log.GetLogId().GetKeyId()), key.GetValidFor())
 			key.ValidFor = endingWith(key.GetValidFor(), w.end)
 		}
 		for _, is := range next {
@@ -122,7 +122,7 @@ func (w *follower) authorities(current, before, next []*prototrustroot.Certifica
 			continue
 		}
 		if was != nil {
-			w.leave(authority.GetUri(), authority.GetValidFor())
+			w.noteEnd(authority.GetUri(), authority.GetValidFor())
 			authority.ValidFor = endingWith(authority.GetValidFor(), w.end)
 			ending = append(ending, &prototrustroot.CertificateAuthority{CertChain: authority.GetCertChain(), ValidFor: w.end})
 		}
@@ -144,7 +144,7 @@ func (w *follower) endTogether(kept, ending []*prototrustroot.CertificateAuthori
 				continue
 			}
 			if ends.GetValidFor() == w.end {
-				w.leave(authority.GetUri(), authority.GetValidFor())
+				w.noteEnd(authority.GetUri(), authority.GetValidFor())
 			}
 			authority.ValidFor = period
 			ending = append(ending, &prototrustroot.CertificateAuthority{CertChain: authority.GetCertChain(), ValidFor: ends.GetValidFor()})
@@ -160,10 +160,10 @@ func only[T any](in []*T, same func(*T) bool) *T {
 	return nil
 }
 
-// leave notes what ends now, and had no earlier end.
-func (w *follower) leave(name string, period *protocommon.TimeRange) {
+// noteEnd notes what ends now, and had no earlier end.
+func (w *follower) noteEnd(name string, period *protocommon.TimeRange) {
 	if end := period.GetEnd(); end == nil || end.AsTime().After(w.end.GetEnd().AsTime()) {
-		w.left = append(w.left, name)
+		w.ended = append(w.ended, name)
 	}
 }
 

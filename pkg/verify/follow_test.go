@@ -44,17 +44,17 @@ func endOf(t *testing.T, trusted, log []byte) time.Time {
 func TestATrustedRootFollowsAnother(t *testing.T) {
 	ours, first, second := sealtest.NewLog(t).TrustedRoot, sealtest.NewLog(t), sealtest.NewLog(t).TrustedRoot
 	now := time.Now().Truncate(time.Second).UTC()
-	follow := func(f verify.Followed, wantLeft int) []byte {
+	follow := func(f verify.Followed, wantEnded int) []byte {
 		t.Helper()
 		if f.At.IsZero() {
 			f.At = now
 		}
-		made, left, err := f.Root()
+		made, ended, err := f.Root()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(left) != wantLeft {
-			t.Errorf("%q ends, want %d", left, wantLeft)
+		if len(ended) != wantEnded {
+			t.Errorf("%q ends, want %d", ended, wantEnded)
 		}
 		return made
 	}
@@ -175,13 +175,13 @@ func twice(t *testing.T, trusted []byte) []byte {
 func TestAuthoritiesAreFollowed(t *testing.T) {
 	home, next := newCertified(t, "home"), newCertified(t, "home")
 	now := time.Now().Truncate(time.Second).UTC()
-	made, left, err := verify.Followed{Current: home.trusted, Before: home.trusted, Next: next.trusted, At: now}.Root()
-	if err != nil || len(left) < 2 {
-		t.Fatalf("%q ends, %v", left, err)
+	made, ended, err := verify.Followed{Current: home.trusted, Before: home.trusted, Next: next.trusted, At: now}.Root()
+	if err != nil || len(ended) < 2 {
+		t.Fatalf("%q ends, %v", ended, err)
 	}
-	beside, left, err := verify.Followed{Current: home.trusted, Next: next.trusted, At: now}.Root()
-	if err != nil || len(left) != 0 {
-		t.Fatalf("%q ends, %v", left, err)
+	beside, ended, err := verify.Followed{Current: home.trusted, Next: next.trusted, At: now}.Root()
+	if err != nil || len(ended) != 0 {
+		t.Fatalf("%q ends, %v", ended, err)
 	}
 	for name, c := range map[string]struct {
 		trusted []byte

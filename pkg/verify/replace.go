@@ -69,15 +69,15 @@ type keeper struct {
 
 func trimmed(name string) string { return strings.TrimRight(name, "/") }
 
-// leaves says whether something of these names does not stay.
-func (k keeper) leaves(names ...string) bool {
-	leaves := false
+// drops says whether something of these names does not stay.
+func (k keeper) drops(names ...string) bool {
+	dropped := false
 	for _, name := range names {
 		if _, named := k.without[trimmed(name)]; named {
-			k.without[trimmed(name)], leaves = true, true
+			k.without[trimmed(name)], dropped = true, true
 		}
 	}
-	return leaves
+	return dropped
 }
 
 func (k keeper) logs(before, next []*prototrustroot.TransparencyLogInstance) []*prototrustroot.TransparencyLogInstance {
@@ -90,7 +90,7 @@ func (k keeper) logs(before, next []*prototrustroot.TransparencyLogInstance) []*
 				l.PublicKey.ValidFor, there = endingWith(l.GetPublicKey().GetValidFor(), key.GetValidFor()), true
 			}
 		}
-		if there || k.leaves(log.GetBaseUrl(), hex.EncodeToString(id)) {
+		if there || k.drops(log.GetBaseUrl(), hex.EncodeToString(id)) {
 			continue
 		}
 		key.ValidFor = endingWith(key.GetValidFor(), k.until)
@@ -113,7 +113,7 @@ func (k keeper) authorities(before, next []*prototrustroot.CertificateAuthority)
 				a.ValidFor, there = endingWith(a.GetValidFor(), authority.GetValidFor()), true
 			}
 		}
-		if there || k.leaves(authority.GetUri()) {
+		if there || k.drops(authority.GetUri()) {
 			continue
 		}
 		authority.ValidFor = endingWith(authority.GetValidFor(), k.until)

@@ -110,17 +110,6 @@ func (v *View) Writers(ctx context.Context, in argo.Input) (Writers, *reason.Err
 	return found, nil
 }
 
-// unsealable is why the pod writes one of the places without a seal, whatever becomes
-// of it; empty if it does not.
-func (p Producer) unsealable(places []artifact.Location) reason.Code {
-	for _, l := range places {
-		if code, found := p.Unsealed[l]; found {
-			return code
-		}
-	}
-	return ""
-}
-
 // tagged says whether our webhooks admitted the pod for the consumer's workflow. No
 // other pod is ever sealed, so nobody need wait for one. A tag of a later release
 // of ours counts: whoever can read it seals the pod or does not.

@@ -33,7 +33,7 @@ func TestWhatIsNotKnownFileByFileLiesApart(t *testing.T) {
 		"a clone alone":                        {[]argo.Input{clone.OnMount(on)}, []pin.Pin{unknown}, ""},
 		"on no volume: each has its own there": {[]argo.Input{dir, clone}, []pin.Pin{known, unknown}, ""},
 	} {
-		no := apartUnlessKnown(&argo.Step{Inputs: c.inputs}, c.pins)
+		no := refuseUnlistedNested(&argo.Step{Inputs: c.inputs}, c.pins)
 		if (no == nil) != (c.want == "") || no != nil && no.Code != c.want {
 			t.Errorf("%s: %v, want %q", name, no, c.want)
 		}
@@ -66,7 +66,7 @@ func TestWhatIsNotKnownFileByFileLiesBesideNoDirectory(t *testing.T) {
 		"an object by name beside a clone": {[]pin.Pin{{Input: "any", Location: "s3://s/b/x", Archive: content.ArchiveDetect, Policy: "p"}, clone}, ""},
 		"two clones":                       {[]pin.Pin{clone, {Input: "other", Location: commit, Archive: content.ArchiveNone, Policy: "p"}}, ""},
 	} {
-		no := knownBesideMany(&argo.Step{}, c.pins)
+		no := refuseUnlistedBesideMany(&argo.Step{}, c.pins)
 		if (no == nil) != (c.want == "") || no != nil && no.Code != c.want {
 			t.Errorf("%s: %v, want %q", name, no, c.want)
 		}

@@ -221,10 +221,10 @@ func (e *evaluation) inputs(ctx context.Context) Verdict {
 	}
 	slices.Sort(v.Levels)
 	if v.Refusal == nil {
-		v.Refusal = apartUnlessKnown(e.step, v.Pins)
+		v.Refusal = refuseUnlistedNested(e.step, v.Pins)
 	}
 	if v.Refusal == nil {
-		v.Refusal = knownBesideMany(e.step, v.Pins)
+		v.Refusal = refuseUnlistedBesideMany(e.step, v.Pins)
 	}
 	if v.Refusal == nil {
 		v.Refusal = fit(v.Pins)

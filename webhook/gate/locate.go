@@ -185,10 +185,9 @@ func (e *evaluation) lacks(in argo.Input, path string, dir vouched, writers evid
 // API server itself: what is quick to read may not know of the step yet, and
 // what a step was to produce and did not seal does not come from outside.
 //
-// The seal of another workflow comes first: it says more than a policy can. That is
-// asked for, too, where steps of this one were to store something there, and none did
-// by now, at a key that the definition gives: of a cache, they find what is left of a
-// run before.
+// The seal of another workflow comes first: it says more than a policy can. It is also looked
+// for if steps of this workflow declare a fixed key and none has stored anything there yet. So
+// a cache finds what an earlier run left.
 //
 // all are the writers of this workflow, and writers those that count.
 func (e *evaluation) outside(ctx context.Context, in argo.Input, all, writers evidence.Writers) (accepted, *reason.Error) {

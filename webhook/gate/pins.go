@@ -73,11 +73,11 @@ func pinAbsent(in argo.Input) accepted {
 	return accepted{pin: pin.Pin{Input: in.Name, Location: in.URI(), Archive: in.Archive(), Absent: true}}
 }
 
-// apartUnlessKnown refuses an input of which no tree is pinned (a clone, any content,
+// refuseUnlistedNested refuses an input of which no tree is pinned (a clone, any content,
 // nothing) in or around another one on a volume. Argo puts one into the other: what the
 // outer one brings under the name that Argo downloads the inner one to stays there, in
 // a clone beside what its commit has. Only a tree tells.
-func apartUnlessKnown(step *argo.Step, pins []pin.Pin) *reason.Error {
+func refuseUnlistedNested(step *argo.Step, pins []pin.Pin) *reason.Error {
 	for _, p := range pins {
 		i := slices.IndexFunc(step.Inputs, func(in argo.Input) bool { return in.Name == p.Input })
 		if p.Tree != "" || i < 0 || step.Inputs[i].Mount() == nil {
@@ -94,12 +94,12 @@ func apartUnlessKnown(step *argo.Step, pins []pin.Pin) *reason.Error {
 	return nil
 }
 
-// knownBesideMany refuses an input of which no tree is pinned (a clone, any content)
+// refuseUnlistedBesideMany refuses an input of which no tree is pinned (a clone, any content)
 // beside one that Argo fetches as many objects. A store may keep dots in keys: the object
 // DIRECTORY/../CLONE/FILE is listed below DIRECTORY, and Argo joins the path and puts it
 // into the clone, before or after git does (GetDirectory in workflow/artifacts/s3, v3.7.18
 // and v4.0.2). Only a tree tells: what belongs to the directory is all there.
-func knownBesideMany(step *argo.Step, pins []pin.Pin) *reason.Error {
+func refuseUnlistedBesideMany(step *argo.Step, pins []pin.Pin) *reason.Error {
 	many := slices.IndexFunc(pins, fetchedAsMany)
 	if many < 0 {
 		return nil

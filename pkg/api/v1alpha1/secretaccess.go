@@ -64,10 +64,9 @@ type SecretAccessSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	Users []AccessGrant `json:"users,omitempty"`
-	// controllers make pods for others, such as Argo's, and are not to give them what
-	// these may not have: of what their pods take, only grants that name containers
-	// count, and no pod of theirs runs as a ServiceAccount that may read the Secrets.
-	// They get the verb use-limited on this SecretAccess.
+	// controllers make pods for other people, as Argo's does. Their pods can only use
+	// grants that name containers. They cannot run as a ServiceAccount that may read the
+	// Secrets. The controllers get the verb use-limited on this SecretAccess.
 	// +optional
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic

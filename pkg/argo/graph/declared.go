@@ -56,7 +56,7 @@ func (d *declaration) leads(node, template string) bool {
 		case leaf.anybody && straight:
 			return leaf == d.leaf || found.body == leaf.body
 		case leaf.anybody:
-			return found.below(leaf.body)
+			return found.calledFrom(leaf.body)
 		case straight && leaf != d.leaf && found.body != leaf.body:
 			return false
 		}
@@ -64,9 +64,9 @@ func (d *declaration) leads(node, template string) bool {
 	return false
 }
 
-// below says whether a template is somewhere above. Where one calls itself, a node has
+// calledFrom says whether a template is somewhere above. Where one calls itself, a node has
 // more calls above it than the definition spells.
-func (f *frame) below(body *template) bool {
+func (f *frame) calledFrom(body *template) bool {
 	for ; f != nil; f = f.caller {
 		if f.body == body {
 			return true

@@ -101,7 +101,7 @@ func (r *resolution) handed(f, terms *frame, name, part string, depth int) error
 	}
 	declared := t.Inputs.artifact(name)
 	if defaults := r.graph.spec.TemplateDefaults; defaults != nil {
-		declared = declared.below(defaults.Inputs.artifact(name))
+		declared = declared.mergedWith(defaults.Inputs.artifact(name))
 	}
 	if declared == nil {
 		return nil
@@ -109,9 +109,9 @@ func (r *resolution) handed(f, terms *frame, name, part string, depth int) error
 	return r.artifact(declared, f, nil, part, depth) // its parameters are those of the template that declares it
 }
 
-// below is what Argo makes of an artifact that a template declares, and of the one of that
+// mergedWith is what Argo makes of an artifact that a template declares, and of the one of that
 // name in templateDefaults: it merges the two. What both give, in parts, is left out.
-func (a *artifact) below(defaults *artifact) *artifact {
+func (a *artifact) mergedWith(defaults *artifact) *artifact {
 	if a == nil || defaults == nil {
 		return cmp.Or(a, defaults)
 	}

@@ -65,11 +65,11 @@ func signer(ctx context.Context, c client.Client, namespace string, clock func(c
 	if err := published(signer, []byte(keys.Data[v1alpha1.NotaryKeyKey])); err != nil {
 		return nil, err
 	}
-	return signer, known(ctx, keys, signer, clock)
+	return signer, publishedLongEnough(ctx, keys, signer, clock)
 }
 
-// known says by errHandover that a key was published too short a time ago.
-func known(ctx context.Context, public *corev1.ConfigMap, signer *seal.Signer, clock func(context.Context) (time.Time, error)) error {
+// publishedLongEnough refuses, with errHandover, a key that was published too short a time ago.
+func publishedLongEnough(ctx context.Context, public *corev1.ConfigMap, signer *seal.Signer, clock func(context.Context) (time.Time, error)) error {
 	s := &state{}
 	var err error
 	if s.rules, err = verify.ParseRules([]byte(public.Data[v1alpha1.RulesKey])); err != nil {

@@ -38,18 +38,18 @@ const (
 
 // standing is what a log is known to have.
 type standing struct {
-	// log is the id of the one that is shown.
-	log  string
-	size uint64
-	root []byte
+	// logID is the id of the one that is shown.
+	logID string
+	size  uint64
+	root  []byte
 }
 
 // answer is a checkpoint that came with the log's answer to new entries. It stays
 // until it is known whether the log that is shown has the same history. A log could
 // show one history to those who watch it, and prove entries to us from another.
 type answer struct {
-	// log is the id of the log that signed it; empty as long as no known log did.
-	log        string
+	// logID is the id of the log that signed it; empty as long as no known log did.
+	logID      string
 	checkpoint *tlog.Checkpoint
 	text       string
 	since      time.Time
@@ -67,8 +67,8 @@ func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry,
 	log, checkpoint := w.open(shown)
 	index := entry.GetLogIndex()
 	switch {
-	case checkpoint != nil && log.ID != had.log:
-		return reason.New(reason.LogUnchecked, "the log answers under the key of log %s, and shows the checkpoint of log %s", log.ID, had.log)
+	case checkpoint != nil && log.ID != had.logID:
+		return reason.New(reason.LogUnchecked, "the log answers under the key of log %s, and shows the checkpoint of log %s", log.ID, had.logID)
 	case index < 0 || uint64(index) < had.size:
 		return reason.New(reason.LogRolledBack, "the log had %d entries, and gives a new one the index %d", had.size, index)
 	}
@@ -82,7 +82,7 @@ func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry,
 		if len(w.answers) >= maxAnswers {
 			return fullOfAnswers()
 		}
-		a = &answer{log: log.ID, checkpoint: checkpoint, text: shown, since: w.Clock.Now()}
+		a = &answer{logID: log.ID, checkpoint: checkpoint, text: shown, since: w.Clock.Now()}
 		if w.answers == nil {
 			w.answers = map[string]*answer{}
 		}
@@ -96,7 +96,7 @@ func (w *Watcher) answered(had standing, entry *protorekor.TransparencyLogEntry,
 		a.entries, w.entryCount = append(a.entries, text.Cut(fmt.Sprintf("entry %d: %s", index, name), maxEntry)), w.entryCount+1
 	}
 	// This much is known at once, without a proof.
-	if checkpoint != nil && w.kept.log == log.ID && w.kept.size == checkpoint.Size && !bytes.Equal(w.kept.root, checkpoint.Root) {
+	if checkpoint != nil && w.kept.logID == log.ID && w.kept.size == checkpoint.Size && !bytes.Equal(w.kept.root, checkpoint.Root) {
 		return reason.New(reason.LogForked, "the log's answer has another tree of %d entries than it shows", checkpoint.Size)
 	}
 	return nil
@@ -131,7 +131,7 @@ func (w *Watcher) open(shown string) (tlog.Log, *tlog.Checkpoint) {
 	known := w.answers[shown]
 	w.mu.Unlock()
 	if known != nil && known.checkpoint != nil {
-		return tlog.Log{ID: known.log}, known.checkpoint
+		return tlog.Log{ID: known.logID}, known.checkpoint
 	}
 	log, c, err := w.Open([]byte(shown))
 	if err != nil {
@@ -177,7 +177,7 @@ func (w *Watcher) waiting() []answer {
 // overdue says whether one waits for too long. The lock is held.
 func (w *Watcher) overdue() bool {
 	for _, a := range w.answers {
-		if a.log == w.kept.log && w.Clock.Since(a.since) > freshFor {
+		if a.logID == w.kept.logID && w.Clock.Since(a.since) > freshFor {
 			return true
 		}
 	}
@@ -214,7 +214,7 @@ func (w *Watcher) begun(records map[string]*trackedLog) {
 			continue
 		}
 		for shown, a := range w.answers {
-			if a.log == id {
+			if a.logID == id {
 				w.entryCount -= len(a.entries)
 				delete(w.answers, shown)
 			}
@@ -252,10 +252,10 @@ func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, 
 				c.unsigned = append(c.unsigned, a)
 				continue
 			}
-			a.log = of.ID
+			a.logID = of.ID
 		}
 		err := consistent(ctx, tiles, a.checkpoint, now)
-		if other := records[a.log]; err == nil && a.log != log.ID && other != nil && other.before.Size > 0 {
+		if other := records[a.logID]; err == nil && a.logID != log.ID && other != nil && other.before.Size > 0 {
 			// A log that gets another key goes on, as a rule: both keys sign one
 			// tree.
 			err = consistent(ctx, tiles, other.before, now)
@@ -264,9 +264,9 @@ func (w *Watcher) compare(ctx context.Context, tiles tlog.Reader, all []answer, 
 		switch code := reason.Of(err); {
 		case err == nil && !ahead:
 			c.same = append(c.same, a)
-		case code == reason.LogForked && a.log == log.ID:
+		case code == reason.LogForked && a.logID == log.ID:
 			c.forked = append(c.forked, a)
-		case a.log != log.ID && (code == reason.LogForked || late):
+		case a.logID != log.ID && (code == reason.LogForked || late):
 			c.elsewhere = append(c.elsewhere, a)
 		}
 	}

@@ -107,7 +107,7 @@ func (w *Watcher) alarm(ctx context.Context, record *v1alpha1.TransparencyLog, c
 func (w *Watcher) unmatched(ctx context.Context, records map[string]*trackedLog, all []answer) error {
 	of := map[string][]answer{}
 	for _, a := range all {
-		of[a.log] = append(of[a.log], a)
+		of[a.logID] = append(of[a.logID], a)
 	}
 	for id, answers := range of {
 		k := records[id]

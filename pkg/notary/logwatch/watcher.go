@@ -212,7 +212,7 @@ func (w *Watcher) logs() ([]tlog.Log, error) {
 func (w *Watcher) last(logs []tlog.Log) tlog.Log {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if i := slices.IndexFunc(logs, func(l tlog.Log) bool { return l.ID == w.kept.log }); i >= 0 {
+	if i := slices.IndexFunc(logs, func(l tlog.Log) bool { return l.ID == w.kept.logID }); i >= 0 {
 		return logs[i]
 	}
 	return logs[0]

@@ -260,7 +260,7 @@ func (l *Log) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	raw, err := tlog.ReadCheckpoint(ctx, l.tiles)
-	if err != nil || l.known(string(raw)) {
+	if err != nil || l.lookedThrough(string(raw)) {
 		return err
 	}
 	log, c, err := l.open(raw)
@@ -279,8 +279,8 @@ func (l *Log) once(ctx context.Context) error {
 	return nil
 }
 
-// known says whether a checkpoint was looked through. Who has come since is in a later one.
-func (l *Log) known(checkpoint string) bool {
+// lookedThrough says whether a checkpoint was looked through. Who has come since is in a later one.
+func (l *Log) lookedThrough(checkpoint string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.seen == checkpoint

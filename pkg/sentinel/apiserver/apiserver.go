@@ -131,12 +131,12 @@ func parse(metrics io.Reader) (Loaded, error) {
 			loaded.Failures += m.GetCounter().GetValue()
 		}
 	}
-	loaded.KeyIDs = named(families[keyIDs].GetMetric())
+	loaded.KeyIDs = lastKeyIDs(families[keyIDs].GetMetric())
 	return loaded, nil
 }
 
-// named is the key that each plugin named last. The times are all of one server's clock.
-func named(metrics []*dto.Metric) map[string]string {
+// lastKeyIDs has the key that each plugin named last. The times are all of one server's clock.
+func lastKeyIDs(metrics []*dto.Metric) map[string]string {
 	var ids map[string]string
 	last := map[string]float64{}
 	for _, m := range metrics {

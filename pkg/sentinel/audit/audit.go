@@ -305,9 +305,10 @@ func (r *run) pods() {
 	}
 }
 
-// templates finds what was there before a SecretAccess was in force, or guarded the Secret,
-// or let the ServiceAccount read it, and takes that by a grant, or runs so: its pods are
-// admitted, because Kubernetes' own controllers make them. Without a grant they are refused.
+// templates finds pod templates that are older than the SecretAccess (or than its guard of
+// that Secret, or its grant to that ServiceAccount) and take the Secret, or run as the
+// ServiceAccount. Kubernetes' own controllers make their pods, so these are admitted where
+// there is a grant; without one they are refused.
 func (r *run) templates() {
 	for _, t := range r.cluster.Templates {
 		if r.options.Namespace != "" && t.Namespace != r.options.Namespace {

@@ -17,8 +17,8 @@ import (
 	"github.com/argoseal/argoseal/pkg/sentinel/encryption"
 )
 
-// Named says whether an object of etcd claims to lie under a key.
-func Named(key encryption.Key, stored []byte) bool { return bytes.HasPrefix(stored, header(key)) }
+// ClaimsKey says whether an object of etcd claims to lie under a key.
+func ClaimsKey(key encryption.Key, stored []byte) bool { return bytes.HasPrefix(stored, header(key)) }
 
 func header(key encryption.Key) []byte {
 	return fmt.Appendf(nil, "k8s:enc:%s:v1:%s:", key.Provider, key.Name)

@@ -31,8 +31,8 @@ const (
 	// onlineBefore is how long before its end metadata that a program signs is told of: it
 	// does so every few days, whoever looks.
 	onlineBefore = 24 * time.Hour
-	// toldAgain is how long nothing is said again that was said.
-	toldAgain = 24 * time.Hour
+	// notifyAgain is how long nothing is said again that was said.
+	notifyAgain = 24 * time.Hour
 	// maxNote keeps an event's note within what Kubernetes allows.
 	maxNote = 1000
 )
@@ -59,9 +59,9 @@ type Keeper struct {
 	// Now is the API server's time where nil.
 	Now func(context.Context) (time.Time, error)
 
-	mu   sync.Mutex
-	last tuf.Record
-	told map[string]time.Time
+	mu       sync.Mutex
+	last     tuf.Record
+	notified map[string]time.Time
 }
 
 // Check refuses what cannot work.
@@ -258,13 +258,13 @@ func (k *Keeper) warn(c *corev1.ConfigMap, r tuf.Record, now time.Time) {
 
 // say says something in the log and by an event, and not again for a while.
 func (k *Keeper) say(c *corev1.ConfigMap, now time.Time, kind string, code reason.Code, note string) {
-	if at, told := k.told[note]; told && now.Before(at.Add(toldAgain)) {
+	if at, before := k.notified[note]; before && now.Before(at.Add(notifyAgain)) {
 		return
 	}
-	if k.told == nil || len(k.told) > 100 {
-		k.told = map[string]time.Time{}
+	if k.notified == nil || len(k.notified) > 100 {
+		k.notified = map[string]time.Time{}
 	}
-	k.told[note] = now
+	k.notified[note] = now
 	k.Log.Info("The trusted root may not stay up to date", "code", code, "problem", note)
 	k.event(c, kind, code, note)
 }

@@ -32,9 +32,9 @@ const (
 // may be written to.
 const readOnly = client.UnsafeDisableDeepCopy
 
-// markCut begins spec.enforcement of what informers keep of a SecretAccess that is too large:
+// markOverBound begins spec.enforcement of what informers keep of a SecretAccess that is too large:
 // nobody can write that, as the API server takes Enforce and Audit alone.
-const markCut = "cut:"
+const markOverBound = "cut:"
 
 // Caches says what the informers keep: nothing of who wrote which field, and of a SecretAccess
 // that is too large the names of its Secrets alone.
@@ -56,7 +56,7 @@ func slimMeta(o any) (any, error) {
 
 func slimAccess(o any) (any, error) {
 	a, ok := o.(*v1alpha1.SecretAccess)
-	if !ok || isCut(a) { // it has been here already
+	if !ok || isOverBound(a) { // it has been here already
 		return o, nil
 	}
 	_, _ = slimMeta(a)
@@ -67,12 +67,14 @@ func slimAccess(o any) (any, error) {
 	}
 	if len(raw) > maxBytes {
 		a.Spec, a.Status.InForce, a.Status.Secrets = guardOnly(a.Spec), nil, ""
-		a.Spec.Enforcement = markCut + a.Spec.Enforcement
+		a.Spec.Enforcement = markOverBound + a.Spec.Enforcement
 	}
 	return a, nil
 }
 
-func isCut(a *v1alpha1.SecretAccess) bool { return strings.HasPrefix(a.Spec.Enforcement, markCut) }
+func isOverBound(a *v1alpha1.SecretAccess) bool {
+	return strings.HasPrefix(a.Spec.Enforcement, markOverBound)
+}
 
 // guardOnly is what is left of a spec that grants nothing.
 func guardOnly(s v1alpha1.SecretAccessSpec) v1alpha1.SecretAccessSpec {
@@ -80,13 +82,13 @@ func guardOnly(s v1alpha1.SecretAccessSpec) v1alpha1.SecretAccessSpec {
 	for _, g := range s.Secrets {
 		guarded = append(guarded, v1alpha1.GuardedSecret{Name: strings.Clone(g.Name)})
 	}
-	return v1alpha1.SecretAccessSpec{Secrets: guarded, Enforcement: strings.TrimPrefix(s.Enforcement, markCut)}
+	return v1alpha1.SecretAccessSpec{Secrets: guarded, Enforcement: strings.TrimPrefix(s.Enforcement, markOverBound)}
 }
 
 // excess is why a SecretAccess grants nothing, beside the others of its namespace: its reason,
 // and a message that says what to do. It has none if it counts.
 func excess(a *v1alpha1.SecretAccess, all []v1alpha1.SecretAccess, most int) (why, message string) {
-	if isCut(a) {
+	if isOverBound(a) {
 		return reasonTooLarge, fmt.Sprintf("its spec has more than %d bytes, so it guards its Secrets, and nobody gets them by it: make several of it, or name a Group instead of many", maxBytes)
 	}
 	before := 0
