@@ -1,5 +1,5 @@
 // Package argo is the only one that knows what a pod of Argo Workflows looks
-// like (v3.7): which pods are Argo's, which artifacts a step consumes and
+// like (v3.7 and v4.0): which pods are Argo's, which artifacts a step consumes and
 // produces and where they lie, and whether init, wait and the emissary are as
 // Argo makes them. What a Workflow says is package definition.
 //
