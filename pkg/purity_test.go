@@ -2,8 +2,10 @@
 package pkg_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +14,7 @@ import (
 const module = "github.com/argoseal/argoseal/"
 
 // pure are the packages that decide: what they say depends on their arguments
-// alone.
+// alone. The linter has them, too: TestTheLinterKnowsWhatIsPure.
 var pure = []string{
 	"pkg/argo", "pkg/argo/controller", "pkg/argo/definition", "pkg/argo/graph", "pkg/argo/layout", "pkg/argo/nodes", "pkg/artifact", "pkg/attestation", "pkg/content", "pkg/image", "pkg/image/oci", "pkg/jsonsize", "pkg/measurement", "pkg/monitor", "pkg/pin", "pkg/policy", "pkg/provenance",
 	"pkg/reason", "pkg/reproduce", "pkg/retention", "pkg/sbom", "pkg/scrub", "pkg/sentinel/access", "pkg/sentinel/audit", "pkg/sentinel/encryption", "pkg/sidecar", "pkg/tag", "pkg/text", "pkg/trace", "pkg/verify", "webhook/inject",
@@ -75,6 +77,35 @@ func TestWhatRunsInPodsIsSmall(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// linted is a package that depguard's rule "pure" of the linters is about.
+var linted = regexp.MustCompile(`(?m)^            - "\*\*/(.+)/\*\.go"$`)
+
+func TestTheLinterKnowsWhatIsPure(t *testing.T) {
+	raw, err := os.ReadFile("../.golangci.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rule, _ := strings.Cut(string(raw), "\n        pure:\n")
+	rule, _, _ = strings.Cut(rule, "\n          deny:\n")
+	var got []string
+	for _, m := range linted.FindAllStringSubmatch(rule, -1) {
+		got = append(got, m[1])
+	}
+	if len(got) == 0 {
+		t.Fatal("there is no list of pure packages in .golangci.yml")
+	}
+	for _, name := range pure {
+		if !slices.Contains(got, name) {
+			t.Errorf(".golangci.yml lacks %s", name)
+		}
+	}
+	for _, name := range got {
+		if !slices.Contains(pure, name) {
+			t.Errorf(".golangci.yml has %s, which is not listed here", name)
+		}
 	}
 }
 

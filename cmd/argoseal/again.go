@@ -10,7 +10,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
-// againOf reads a statement about a second run, of whoever is believed about that. It has
+// againOf reads a statement about a second run, of whoever is trusted about that. It has
 // to say that the run made the same.
 func againOf(signed *verify.Signed) (*provenance.ReproductionFacts, error) {
 	f, err := provenance.ParseReproduction(signed.Payload)

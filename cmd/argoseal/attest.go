@@ -77,7 +77,7 @@ func (o *attestOptions) check(ctx context.Context, trustedRoot string) error {
 	}
 	switch {
 	case o.rekorURL == "":
-		return usage(errors.New("--sign-key needs --rekor-url: what is in no log is not believed"))
+		return usage(errors.New("--sign-key needs --rekor-url: what is in no log does not count"))
 	case o.rekorVersion != 1 && o.rekorVersion != 2:
 		return usage(errors.New("--rekor-version is 1 or 2"))
 	case o.file == "" && o.as == "" && !o.beside:

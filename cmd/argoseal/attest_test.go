@@ -214,7 +214,7 @@ func TestWhatOthersPublishedIsNotOverwritten(t *testing.T) {
 	}
 }
 
-// What the log answers is not believed, and it is not asked for more of that.
+// What the log answers is not trusted, and it is not asked for more of that.
 func TestAResultWhoseLogLiesIsNotSigned(t *testing.T) {
 	by, log := sealtest.NewNotary(t), sealtest.NewLog(t)
 	first, again := twoRuns(t, func(*provenance.Facts) {})

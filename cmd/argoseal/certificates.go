@@ -15,8 +15,8 @@ func (o *trustOptions) certificatesCommand() *cobra.Command {
 	var url, chain string
 	c := &cobra.Command{
 		Use:   "certificates --url URL --chain FILE",
-		Short: "Believe a certificate authority (Fulcio) about who signs seals",
-		Long: `Believe a certificate authority, such as a Fulcio of yours, about who signs seals of
+		Short: "Trust a certificate authority (Fulcio) about who signs seals",
+		Long: `Trust a certificate authority, such as a Fulcio of yours, about who signs seals of
 this installation: its certificates are added to the trusted root. Get them over a
 connection that you trust, not from whoever answers at the URL.
 

@@ -19,8 +19,8 @@ func (o *trustOptions) timestampsCommand() *cobra.Command {
 	var url, chain string
 	c := &cobra.Command{
 		Use:   "timestamps --url URL --chain FILE",
-		Short: "Believe a timestamp authority about when seals were there",
-		Long: `Believe an RFC 3161 timestamp authority about when seals of this installation were
+		Short: "Trust a timestamp authority about when seals were there",
+		Long: `Trust an RFC 3161 timestamp authority about when seals of this installation were
 there: its certificates are added to the trusted root. Get them over a connection that
 you trust, not from whoever answers at the URL.
 

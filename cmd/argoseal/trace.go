@@ -53,7 +53,7 @@ func traceCommand() *cobra.Command {
 made it, what that step took, who made that, across workflows and namespaces, to the
 sources. Where a chain ends, it says why.
 
-It reads records from the cluster, and believes those whose bundles hold under
+It reads records from the cluster, and trusts those whose bundles hold under
 --key and --trusted-root, as argoseal verify does; its help says where to get these.
 Whoever may view the namespaces may run it. Without --namespace it looks at all.`,
 		Example: traceExample,

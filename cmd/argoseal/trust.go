@@ -40,8 +40,8 @@ func trustCommand() *cobra.Command { return trustCommandWith(&trustOptions{conne
 func trustCommandWith(o *trustOptions) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trust",
-		Short: "Show and change whose seals a cluster believes",
-		Long: `Show and change whose seals a cluster believes.
+		Short: "Show and change whose seals count in a cluster",
+		Long: `Show and change whose seals count in a cluster.
 
 A trust domain says who signs, for which builders they may speak, which logs have to
 have the seal, and when each of these counts. The domain "installed" is that of the
@@ -98,7 +98,7 @@ func (o *trustOptions) showCommand() *cobra.Command {
 	output := "table"
 	c := &cobra.Command{
 		Use:   "show",
-		Short: "Show whose seals a cluster believes, and when each key and log counts",
+		Short: "Show whose seals count in a cluster, and when each key and log does",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {
@@ -184,8 +184,8 @@ func (o *trustOptions) addCommand() *cobra.Command {
 	var replace bool
 	c := &cobra.Command{
 		Use:   "add NAME --from FOLDER",
-		Short: "Believe seals of another trust domain, too",
-		Long: `Believe seals of another trust domain, too: what argoseal trust export wrote in
+		Short: "Trust seals of another trust domain, too",
+		Long: `Trust seals of another trust domain, too: what argoseal trust export wrote in
 another cluster, or what you wrote in its manner. No key and no builder may be in two
 domains. Policies still say whether an artifact of another cluster is admitted.
 

@@ -23,9 +23,9 @@ type trustReport struct {
 type domainReport struct {
 	Name     string   `json:"name"`
 	Builders []string `json:"builders"`
-	// Reproduces: it is believed about second runs, where a policy names it.
+	// Reproduces: it is trusted about second runs, where a policy names it.
 	Reproduces bool `json:"reproduces,omitempty"`
-	// Describes: it is believed about SBOMs, where a policy names it.
+	// Describes: it is trusted about SBOMs, where a policy names it.
 	Describes bool `json:"describes,omitempty"`
 	// Attests are builders of others, where a policy names the domain.
 	Attests []string      `json:"attests,omitempty"`
@@ -126,13 +126,13 @@ func writeTrust(w io.Writer, r trustReport) error {
 			row(d.Name, "builder", b, "-", "-", "")
 		}
 		for _, b := range d.Attests {
-			row(d.Name, "attests", b, "-", "-", "believed about what this builder made, where a policy names it")
+			row(d.Name, "attests", b, "-", "-", "trusted about what this builder made, where a policy names it")
 		}
 		if d.Reproduces {
-			row(d.Name, "reproduces", "-", "-", "-", "believed about second runs, where a policy names it")
+			row(d.Name, "reproduces", "-", "-", "-", "trusted about second runs, where a policy names it")
 		}
 		if d.Describes {
-			row(d.Name, "describes", "-", "-", "-", "believed about SBOMs, where a policy names it")
+			row(d.Name, "describes", "-", "-", "-", "trusted about SBOMs, where a policy names it")
 		}
 		if f := d.Follows; f != nil {
 			row(d.Name, "follows", f.URL, "-", say(f.until(), "-"), f.note(time.Now()))

@@ -45,7 +45,7 @@ func keyed(s *seal.Signer) author {
 	return author{signs: s, key: s.PublicKeyPEM(), hint: s.Hint()}
 }
 
-// rules are the domain.json of who believes the author, for seals in as many logs.
+// rules are the domain.json of who trusts the author, for seals in as many logs.
 func (a author) rules(t *testing.T, logs int) []byte {
 	t.Helper()
 	r := verify.Rules{Builders: verify.BuildersOf("test"), Logs: logs}

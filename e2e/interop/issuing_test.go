@@ -76,7 +76,7 @@ func (i *issuing) token(t *testing.T, account, audience string) string {
 	return file
 }
 
-// startFulcio runs a Fulcio that has an authority's key and believes the issuer.
+// startFulcio runs a Fulcio that has an authority's key and trusts the issuer.
 func startFulcio(t *testing.T, a *sealtest.Authority, i *issuing) string {
 	t.Helper()
 	dir := shortDir(t) // for the socket

@@ -3,6 +3,6 @@
 // the project to them. Each says what is expected, does it, and returns what
 // happened: an error if that was not what was expected.
 //
-// A scenario believes only what a user can see: the workflow, its pods and
+// A scenario trusts only what a user can see: the workflow, its pods and
 // events, the objects in the store, and what the command line tools say.
 package scenario

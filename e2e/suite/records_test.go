@@ -250,7 +250,7 @@ func TestForgedRecordsAreNotStoredAndWouldNotBeBelieved(t *testing.T) {
 		if err := l.Unsuspend(t.Context(), c.ns, c.name); err != nil {
 			t.Fatal(err)
 		}
-		t.Run("not believed: "+name, func(t *testing.T) {
+		t.Run("not trusted: "+name, func(t *testing.T) {
 			refused(t, refusal(finish(t, c.ns, c.name)), f.code)
 		})
 	}

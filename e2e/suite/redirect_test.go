@@ -279,7 +279,7 @@ func redirect(t *testing.T, ns string, argo argoVersion, text, wanted, other str
 	if err := step.Patch(t.Context(), result, client.RawPatch("application/merge-patch+json", patch)); err != nil {
 		t.Fatal(fmt.Errorf("the report of another step could not be forged: %w", err))
 	}
-	// Argo believes it before it goes on.
+	// Argo trusts it before it goes on.
 	until(t, ns, name, func(r *lab.Run) bool { return r.Done() || says(nodeOf(r, wanted), artifact) })
 	argo.cli(t, ns, "resume", name)
 	return finish(t, ns, name)

@@ -145,7 +145,7 @@ var auxiliaryVariables = []string{
 }
 
 // proxyVariables say through which proxy requests go. They do no harm in an
-// auxiliary pod: nobody has to believe what it fetches or stores.
+// auxiliary pod: nobody has to trust what it fetches or stores.
 var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"}
 
 // pathAgentCerts is where Argo's agent has the certificates that it trusts.

@@ -88,7 +88,7 @@ func doubtsOfPod(pod *corev1.Pod) []Doubt {
 // certPaths are where Go looks for certificates (crypto/x509, root_linux.go).
 var certPaths = []string{"/etc/ssl/certs", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/etc/pki"}
 
-// certsOf says what in the pod changes which certificates Argo's init believes. The
+// certsOf says what in the pod changes which certificates Argo's init trusts. The
 // operator may list such variables and mounts (Additions). But what a volume of a
 // listed name holds is up to the step.
 func certsOf(pod *corev1.Pod) string {

@@ -6,5 +6,5 @@
 // statement with a build type, a builder or a predicate of Argoseal's is refused here.
 //
 // It trusts nothing: who signed the payload is the matter of package verify, and whether
-// builder and build type are those that somebody believes is the caller's. It is pure.
+// builder and build type are those that somebody trusts is the caller's. It is pure.
 package attestation

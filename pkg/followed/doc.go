@@ -7,5 +7,5 @@
 // before counts beside what runs now.
 //
 // It trusts whoever may write Deployments, ReplicaSets or ConfigMaps in these
-// namespaces and in Argoseal's own. It neither reads nor believes other namespaces.
+// namespaces and in Argoseal's own. It neither reads nor trusts other namespaces.
 package followed

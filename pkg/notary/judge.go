@@ -338,7 +338,7 @@ func sameExecutor(pod *corev1.Pod, executor string) error {
 }
 
 // Tagged says whether a pod has an admission tag; whether the tag is ours is
-// for Rules.Facts to find out.
+// for Rules.Judge to find out.
 func Tagged(pod *corev1.Pod) bool {
 	_, ok := pod.Annotations[v1alpha1.AnnotationTag]
 	return ok

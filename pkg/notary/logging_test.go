@@ -252,7 +252,7 @@ func TestALyingLogSealsNothing(t *testing.T) {
 		}
 	}
 	if p := w.record(t); Final(p) || p.Status.Bundle != "" || len(w.seals(t)) != 0 {
-		t.Errorf("what the log said was believed: %+v", p.Status.Conditions)
+		t.Errorf("what the log said was trusted: %+v", p.Status.Conditions)
 	}
 	b.appended = nil
 	w.clock.SetTime(w.clock.Now().Add(10 * time.Minute))

@@ -9,7 +9,7 @@ import (
 	"github.com/argoseal/argoseal/pkg/artifact"
 )
 
-// Entry is an output that a record claims to have sealed. Nobody believes it: it
+// Entry is an output that a record claims to have sealed. Nobody trusts it: it
 // only says where to look.
 type Entry struct {
 	// Namespace and Record name the Provenance.

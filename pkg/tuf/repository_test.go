@@ -147,7 +147,7 @@ func TestARootThatIsHiddenCounts(t *testing.T) {
 	reading(t, repository, repository.Root).gives("one") // who has not seen the second root
 }
 
-// What ended is not believed, and what holds until then is.
+// What ended does not count, and what holds until then does.
 func TestAFrozenRepositoryEnds(t *testing.T) {
 	for _, role := range []string{metadata.TIMESTAMP, metadata.SNAPSHOT, metadata.TARGETS, metadata.ROOT} {
 		repository := tuftest.New(t, []byte("one"))

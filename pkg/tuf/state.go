@@ -43,7 +43,7 @@ func Roles() []Role { return []Role{RoleRoot, RoleTargets, RoleSnapshot, RoleTim
 // Signed is one file of metadata.
 type Signed struct {
 	Version int64 `json:"version"`
-	// Until is when it ends: from then on nobody believes what it says.
+	// Until is when it ends: from then on nobody trusts what it says.
 	Until time.Time `json:"until"`
 }
 

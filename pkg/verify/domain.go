@@ -38,7 +38,7 @@ const (
 	unanchored = `)\z`
 )
 
-// Domain is one notion of whom to believe: who signs, for which builders, which
+// Domain is one notion of whom to trust: who signs, for which builders, which
 // logs have to have the seal, and when each of these counts. It trusts nothing that
 // it does not name; the zero value trusts nothing.
 type Domain struct {
@@ -55,10 +55,10 @@ type Domain struct {
 	// AnyBuilder: they may speak for all, and the caller compares the builder. No
 	// rules can say so; it is for people who name a key on a command line.
 	AnyBuilder bool
-	// Reproduces: the signers are believed about what they have run again (statements of
+	// Reproduces: the signers are trusted about what they have run again (statements of
 	// provenance.ReproductionType). With it a domain may have no builders.
 	Reproduces bool
-	// Describes: the signers are believed about SBOMs (statements of
+	// Describes: the signers are trusted about SBOMs (statements of
 	// provenance.ReferenceType). With it a domain may have no builders.
 	Describes bool
 	// Attests are builder ids of others, exactly, for which the signers may speak of inputs
@@ -97,9 +97,9 @@ type Rules struct {
 	// Keys limit keys; one that is not named here counts at all times.
 	Keys       []KeyRule      `json:"keys,omitempty"`
 	Identities []IdentityRule `json:"identities,omitempty"`
-	// Reproduces: what the signers say of second runs is believed, where a policy asks.
+	// Reproduces: what the signers say of second runs counts, where a policy asks.
 	Reproduces bool `json:"reproduces,omitempty"`
-	// Describes: what the signers say of SBOMs is believed, where a policy asks.
+	// Describes: what the signers say of SBOMs counts, where a policy asks.
 	Describes bool `json:"describes,omitempty"`
 	// Attests are builders of others, whose artifacts a policy may admit on the signers' word.
 	Attests []string `json:"attests,omitempty"`

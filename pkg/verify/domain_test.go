@@ -368,7 +368,7 @@ func TestADomainHasRoomForKeysThatHaveEnded(t *testing.T) {
 	}
 }
 
-// Who builds is not, by that, believed about second runs, nor the other way round.
+// Who builds is not, by that, trusted about second runs, nor the other way round.
 func TestOnlyRebuildersAreBelievedAboutSecondRuns(t *testing.T) {
 	notary := sealtest.NewNotary(t)
 	payload := sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", artifact.Digest(strings.Repeat("a", 64)))
@@ -417,7 +417,7 @@ func TestOnlyRebuildersAreBelievedAboutSecondRuns(t *testing.T) {
 	}
 }
 
-// Who says that there are SBOMs seals nothing by that, and nobody else is believed about
+// Who says that there are SBOMs seals nothing by that, and nobody else is trusted about
 // them: not who builds or reproduces, and not a key that speaks for any builder.
 func TestOnlyDescribersAreBelievedAboutSBOMs(t *testing.T) {
 	notary := sealtest.NewNotary(t)

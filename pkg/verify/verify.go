@@ -145,26 +145,26 @@ func (s *Signed) MayState(builder string) error {
 	return nil
 }
 
-// MayReproduce refuses a statement about a second run of whoever is not believed about
+// MayReproduce refuses a statement about a second run of whoever is not trusted about
 // that. What a domain builds it does not, by that alone, say to have been made again.
 func (s *Signed) MayReproduce() error {
 	switch {
 	case s.domain == nil:
 		return reason.New(reason.BuilderNotTrusted, "nobody signed it")
 	case !s.domain.Reproduces && !s.domain.AnyBuilder:
-		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which is not believed about second runs", s.domain.Name)
+		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which is not trusted about second runs", s.domain.Name)
 	}
 	return nil
 }
 
-// MayDescribe refuses a statement about an SBOM of whoever is not believed about that. Nobody
+// MayDescribe refuses a statement about an SBOM of whoever is not trusted about that. Nobody
 // is, unless the domain's rules say so.
 func (s *Signed) MayDescribe() error {
 	switch {
 	case s.domain == nil:
 		return reason.New(reason.BuilderNotTrusted, "nobody signed it")
 	case !s.domain.Describes:
-		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which is not believed about SBOMs", s.domain.Name)
+		return reason.New(reason.BuilderNotTrusted, "it is signed by domain %s, which is not trusted about SBOMs", s.domain.Name)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ type published[F any] struct {
 	most int
 	// get gives the bundle; false: there is no such object.
 	get func(ctx context.Context, namespace, name string) (string, bool, error)
-	// may refuses a signer that is not believed about this.
+	// may refuses a signer that is not trusted about this.
 	may   func(*verify.Signed) error
 	parse func(payload []byte) (*F, error)
 	// read are those that were read.
@@ -62,7 +62,7 @@ func readPublished[F any](ctx context.Context, v *View, of published[F], namespa
 	return is, nil
 }
 
-// verify says what a bundle states, if a domain that is believed about that has signed it.
+// verify says what a bundle states, if a domain that is trusted about that has signed it.
 // When it was made does not count.
 func (of published[F]) verify(root Verifier, bundle, domain string) found[F] {
 	if len(bundle) > of.most {

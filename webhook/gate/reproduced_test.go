@@ -44,7 +44,7 @@ func newRebuilt(t *testing.T) *rebuilt {
 	return r
 }
 
-// trusts has the cluster believe a domain beside the notary's.
+// trusts has the cluster trust a domain beside the notary's.
 func (r *rebuilt) trusts(t *testing.T, domains ...verify.Domain) {
 	t.Helper()
 	root := r.notary.Root

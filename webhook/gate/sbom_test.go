@@ -51,7 +51,7 @@ func (r *scanned) domain(t *testing.T, name string) verify.Domain {
 	return d
 }
 
-// believes has the cluster believe domains beside the notary's.
+// believes has the cluster trust domains beside the notary's.
 func (r *scanned) believes(t *testing.T, domains ...verify.Domain) {
 	t.Helper()
 	root := r.notary.Root

@@ -182,7 +182,7 @@ func TestTheRecordIsKept(t *testing.T) {
 }
 
 // Where the API server does not remember what happened, only what did not change
-// is believed.
+// counts.
 func TestARecordOfLongAgoIsBegunAnew(t *testing.T) {
 	s := start(t)
 	stop := s.keep(t)

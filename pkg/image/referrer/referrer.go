@@ -1,7 +1,7 @@
 // Package referrer puts a bundle beside an image in its registry, where cosign
 // looks for it: an OCI artifact whose subject is the image (cosign's bundle format;
 // OCI distribution specification 1.1, section "Referrers"). Of the registry it
-// believes only that it has the image. Whoever verifies the bundle trusts neither.
+// trusts only that it has the image. Whoever verifies the bundle trusts neither.
 package referrer
 
 import (

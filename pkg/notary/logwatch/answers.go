@@ -125,7 +125,7 @@ func (w *Watcher) Open(checkpoint []byte) (tlog.Log, *tlog.Checkpoint, error) {
 
 // open reads the checkpoint of an answer: nil unless a log signed it that the
 // trusted root has at the URL. Verification refuses an answer without one, so
-// nobody believes it.
+// nobody trusts it.
 func (w *Watcher) open(shown string) (tlog.Log, *tlog.Checkpoint) {
 	w.mu.Lock()
 	known := w.answers[shown]
@@ -229,7 +229,7 @@ type compared struct {
 	// elsewhere were signed by another log than the one that is shown now, and cannot be
 	// compared with it.
 	elsewhere []answer
-	// unsigned were signed by no log that is known yet. Nobody believes their
+	// unsigned were signed by no log that is known yet. Nobody trusts their
 	// entries until the trusted root has a key for them, and the log may know its
 	// new key before we do. So they stay. Only the oldest are given up.
 	unsigned, given []answer

@@ -5,5 +5,5 @@
 // second, by a constant (rekor-tiles 2.3.0, internal/tessera.NewStorage). But it has
 // published the entry within a fraction of that. So while it is asked, its checkpoint and
 // tiles are read, and a proof is made of them. Whichever comes first is the log's
-// word, and is verified alike by who asked: nothing is believed because it was made here.
+// word, and is verified alike by who asked: nothing counts because it was made here.
 package early

@@ -19,7 +19,7 @@ import (
 // Account is the ServiceAccount whose Subject that is.
 const Account = "system:serviceaccount:argoseal-system:argoseal-notary"
 
-// Fulcio answers as Fulcio does for the tokens of a cluster. It believes each token.
+// Fulcio answers as Fulcio does for the tokens of a cluster. It trusts each token.
 type Fulcio struct {
 	// URL is where it listens, and Token a file with the notary's.
 	URL, Token string

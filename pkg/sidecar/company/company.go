@@ -2,7 +2,7 @@
 // design there is one process in it. Another process can have that one's memory, so
 // what was measured in company counts for nothing.
 //
-// It looks into the container's own procfs, and believes the kernel. By itself it
+// It looks into the container's own procfs, and trusts the kernel. By itself it
 // is no defence: whoever came in may also stop it from saying so. The guard of exec
 // keeps people out. This package shows when that guard did not hold.
 package company
