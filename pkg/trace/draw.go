@@ -23,6 +23,8 @@ const (
 // box is an item or a step with its place in the drawing.
 type box struct {
 	ID, Title, Line, Note, Class string
+	// Round is how steps are drawn.
+	Round bool
 	// Full is what Title has the end of.
 	Full       string
 	X, Y, W, H int
@@ -31,7 +33,7 @@ type box struct {
 type drawing struct {
 	Graph         *Graph
 	Root          *Item
-	Ends          []*Item
+	Ends          []End
 	Boxes         []*box
 	Paths         []string
 	Width, Height int
@@ -70,10 +72,14 @@ func (g *Graph) boxes() (all []*box) {
 		all = append(all, b)
 	}
 	for _, s := range g.Steps {
-		all = append(all, &box{
-			ID: s.ID, Title: tail(s.Template), Line: tail(s.Namespace + "/" + s.Workflow), Note: s.Level + ", " + s.Outcome, Class: "step",
+		b := &box{
+			ID: s.ID, Title: tail(s.Template), Line: tail(s.Namespace + "/" + s.Workflow), Note: s.Level + ", " + s.Outcome, Class: "step", Round: true,
 			Full: s.Namespace + "/" + s.Workflow + ": " + s.Template,
-		})
+		}
+		if s.Verdict != "" {
+			b.Note, b.Class = "inputs not proven", "broken"
+		}
+		all = append(all, b)
 	}
 	return all
 }

@@ -23,20 +23,37 @@ type Entry struct {
 	Images []artifact.Digest
 	// Made is when the record was.
 	Made time.Time
+	// Unsealed says why what was stored there has no seal; empty for what has one.
+	Unsealed string
 }
 
 // Index finds entries.
 type Index struct {
 	bySeal    map[string][]Entry
 	byContent map[string][]Entry
+	unsealed  []unsealed
+	// nowhere is how many have a location that is none.
+	nowhere int
 }
 
-// NewIndex makes the index of some entries. Those whose location is none are left out.
+// unsealed is an entry of what has no seal.
+type unsealed struct {
+	Entry
+	at artifact.Location
+}
+
+// NewIndex makes the index of some entries. Those whose location is none are left out, and
+// a graph has a note of that.
 func NewIndex(entries []Entry) *Index {
 	x := &Index{bySeal: map[string][]Entry{}, byContent: map[string][]Entry{}}
 	for _, e := range entries {
 		l, err := artifact.ParseLocation(e.URI)
 		if err != nil {
+			x.nowhere++
+			continue
+		}
+		if e.Unsealed != "" {
+			x.unsealed = append(x.unsealed, unsealed{e, l})
 			continue
 		}
 		for _, name := range []string{artifact.SealName(l, e.WorkflowUID), artifact.SharedSealName(l, e.WorkflowUID, e.PodUID)} {
@@ -72,6 +89,27 @@ func (x *Index) Find(uri string, digest artifact.Digest) []Entry {
 		return cmp.Compare(inside(a, digest), inside(b, digest))
 	})
 	return found
+}
+
+// unsealedSince is the newest of what was stored without a seal where an entry lies, below it
+// or above, and not before it. At the same time is not before: nobody knows which was first.
+func (x *Index) unsealedSince(e Entry) (newest Entry, found bool) {
+	at, err := artifact.ParseLocation(e.URI)
+	if err != nil {
+		return Entry{}, false
+	}
+	for _, u := range x.unsealed {
+		if u.at.Overlaps(at) && !u.Made.Before(e.Made) && (!found || u.Made.After(newest.Made)) && u.otherThan(e) {
+			newest, found = u.Entry, true
+		}
+	}
+	return newest, found
+}
+
+// otherThan says whether an entry is of another record. Outputs of one pod that overlap are
+// not sealed in turn.
+func (e Entry) otherThan(other Entry) bool {
+	return e.Namespace != other.Namespace || e.Record != other.Record
 }
 
 // inside is 1 for what has other bytes than those of the digest, and 0 for these.

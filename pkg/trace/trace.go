@@ -43,6 +43,9 @@ type Graph struct {
 	Image artifact.Digest `json:"image,omitempty"`
 	Items []*Item         `json:"items"`
 	Steps []*Step         `json:"steps"`
+	// Notes are what a reader has to know and what is no item and no step: what was
+	// unsealed since, who else has the same bytes, what was passed over.
+	Notes []string `json:"notes,omitempty"`
 
 	// items and steps by their ids, as far as they were looked for.
 	items map[string]*Item
@@ -92,13 +95,16 @@ type Step struct {
 	Builder     string          `json:"builder"`
 	Level       string          `json:"level"`
 	Mode        string          `json:"mode"`
-	Outcome     string          `json:"outcome"`
-	FinishedAt  time.Time       `json:"finishedAt"`
-	LogURL      string          `json:"logURL"`
-	LogIndex    int64           `json:"logIndex"`
-	Images      []Image         `json:"images"`
-	Inputs      []Input         `json:"inputs,omitempty"`
-	statement   *provenance.Statement
+	// Verdict is why admission took the step's inputs for unproven and let it run all the
+	// same; empty where they were proven. Then the statement names no input.
+	Verdict    string    `json:"verdict,omitempty"`
+	Outcome    string    `json:"outcome"`
+	FinishedAt time.Time `json:"finishedAt"`
+	LogURL     string    `json:"logURL"`
+	LogIndex   int64     `json:"logIndex"`
+	Images     []Image   `json:"images"`
+	Inputs     []Input   `json:"inputs,omitempty"`
+	statement  *provenance.Statement
 }
 
 // Image is one that a step ran.
@@ -123,16 +129,23 @@ type walk struct {
 	todo  []*Step
 	// inputs is how many the steps have.
 	inputs int
+	noted  notes
 }
 
 // Walk makes the graph of an artifact: of what was made last at a location, if there is
-// no digest. Its error has the code NoProvenance if nobody has sealed it, or that of why
-// its seal does not hold.
+// no digest. Then the newest record decides, and no older one stands in for it. Its error has
+// the code NoProvenance if nobody has sealed it, or that of why its seal does not hold.
 func Walk(ctx context.Context, index *Index, read Reader, uri string, digest artifact.Digest) (*Graph, error) {
 	w := &walk{index: index, read: read, graph: &Graph{}, items: map[string]*Item{}, steps: map[string]*Step{}}
 	candidates := index.Find(uri, digest)
 	if len(candidates) == 0 {
 		return nil, reason.New(reason.NoProvenance, "no record says that a step made it")
+	}
+	if digest == "" {
+		if since, ok := index.unsealedSince(candidates[0]); ok {
+			return nil, reason.New(reason.NoProvenance, "%s", since.unsealedNote())
+		}
+		candidates = candidates[:1]
 	}
 	var failure error
 	for _, e := range candidates {
@@ -142,11 +155,14 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 		}
 		if step == nil {
 			failure = errors.Join(failure, why)
+			w.noted.passedOver(why)
 			continue
 		}
 		subject, ok := subjectOf(step, e)
 		if ok = ok && (digest == "" || subject.SHA256 == digest || step.statement.HasImage(subject.Output, digest)); !ok {
-			failure = errors.Join(failure, reason.New(reason.SubjectMismatch, "record %s does not state what it says beside its seal", step.Record))
+			why = reason.New(reason.SubjectMismatch, "record %s does not state what it says beside its seal", step.Record)
+			failure = errors.Join(failure, why)
+			w.noted.passedOver(why)
 			continue
 		}
 		root := w.item(subject.URI, subject.SHA256)
@@ -155,7 +171,10 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 		if digest != "" && subject.SHA256 != digest {
 			w.graph.Image = digest
 		}
-		return w.graph, w.rest(ctx)
+		w.noted.about(index, e)
+		err = w.rest(ctx)
+		w.graph.Notes = w.noted.list()
+		return w.graph, err
 	}
 	return nil, failure
 }
@@ -198,6 +217,14 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 		return item, nil
 	}
 	item.Kind, item.Why = KindBroken, "the record of its seal does not exist any more"
+	var passed []error
+	defer func() {
+		if item.Kind != KindBroken { // else it says so itself
+			for _, why := range passed {
+				w.noted.passedOver(why)
+			}
+		}
+	}()
 	for _, e := range w.index.Seal(step.Namespace, in.Seal) {
 		if !madeBefore(e, step) {
 			continue
@@ -208,6 +235,7 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 		}
 		if maker == nil {
 			item.broken(why.Error())
+			passed = append(passed, why)
 			continue
 		}
 		subject, ok := maker.statement.Subject(e.URI)
@@ -294,7 +322,7 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 		ID: fmt.Sprintf("S%d", len(w.steps)+1), Record: record, Namespace: s.Step.Namespace,
 		Workflow: s.Step.Workflow.Name, WorkflowUID: s.Step.Workflow.UID, Node: s.Step.NodeName,
 		Template: s.Definition.Template, Definition: s.Definition.TemplateBody,
-		Builder: s.BuilderID(), Level: string(s.Builder.Level), Mode: string(s.Mode), Outcome: string(s.Outcome.Result),
+		Builder: s.BuilderID(), Level: string(s.Builder.Level), Mode: string(s.Mode), Verdict: string(s.Verdict), Outcome: string(s.Outcome.Result),
 		FinishedAt: s.FinishedAt, LogURL: sealed.LogURL, LogIndex: sealed.LogIndex, statement: s,
 	}
 	if ref := s.Definition.WorkflowTemplate; ref != nil {
@@ -309,16 +337,40 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 	return step, nil, nil
 }
 
-// Ends are the items at which chains end for want of evidence, broken ones first.
-func (g *Graph) Ends() []*Item {
-	var ends []*Item
-	for _, kind := range []Kind{KindBroken, KindExternal} {
-		for _, item := range g.Items {
-			if item.Kind == kind {
-				ends = append(ends, item)
+// unproven says why the chain ends early at a step; empty where it does not.
+func (s *Step) unproven() string {
+	if s.Verdict == "" {
+		return ""
+	}
+	return fmt.Sprintf("its inputs are not proven, and none is stated: admission said %s, and it ran in mode %s all the same", s.Verdict, s.Mode)
+}
+
+// End is where a chain ends for want of evidence: at an item, or at a step whose inputs
+// nobody has proven.
+type End struct {
+	// ID is that of the item or step, and Name is what people know it by.
+	ID, Name string
+	Why      string
+}
+
+// Ends are where chains end for want of evidence: first at what is broken, then at steps whose
+// inputs are not proven, then at what came from outside.
+func (g *Graph) Ends() []End {
+	var ends []End
+	items := func(kind Kind) {
+		for _, i := range g.Items {
+			if i.Kind == kind {
+				ends = append(ends, End{i.ID, i.URI, i.Why})
 			}
 		}
 	}
+	items(KindBroken)
+	for _, s := range g.Steps {
+		if why := s.unproven(); why != "" {
+			ends = append(ends, End{s.ID, fmt.Sprintf("step %s of workflow %s/%s", s.Node, s.Namespace, s.Workflow), why})
+		}
+	}
+	items(KindExternal)
 	return ends
 }
 
