@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
@@ -59,10 +60,12 @@ which the gate honours within seconds in every namespace. What the Revocation na
 refused, and so is what was made from it directly. What was made from that in turn is
 listed, with how many steps lie between: taint those, too, where they are affected.
 Whoever took something from its place that a policy admits with any content may have taken
-it, and is listed, too.
+it, and is listed, too. So is whoever ran or mounted an image that was made from it.
 
 Descendants are found in the records of the cluster whose bundles hold under --key and
---trusted-root, as with argoseal trace. To make a Revocation takes the right to do so,
+--trusted-root, as with argoseal trace. It is counted whose seals are on their way, and of
+what nobody knows from what it was made. If a seal is on its way for more than a minute, the
+list is not whole, and the exit code says so. To make a Revocation takes the right to do so,
 which the ClusterRole argoseal-operator has.`,
 		Example: taintExample,
 		Args:    usageArgs(cobra.ExactArgs(1)),
@@ -117,8 +120,12 @@ type taintReport struct {
 	DryRun     bool   `json:"dryRun,omitempty"`
 	// Records is how many seals were read, LeftOut how many of them nobody can follow: they
 	// do not verify.
-	Records     int                `json:"records"`
-	LeftOut     int                `json:"leftOut"`
+	Records int `json:"records"`
+	LeftOut int `json:"leftOut"`
+	// Pending is how many seals are on their way. Unproven is how many records do not say what
+	// the step took: it has ended without a seal, or ran without proof of its inputs.
+	Pending     int                `json:"pending"`
+	Unproven    int                `json:"unproven"`
 	Descendants []trace.Descendant `json:"descendants"`
 }
 
@@ -155,7 +162,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
-	seen := touched{revocation: r, root: root}
+	seen := touched{revocation: r, root: root, now: time.Now()}
 	if seen.whoever, err = withoutEnds(root); err != nil {
 		return err
 	}
@@ -163,17 +170,14 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		return err
 	}
 	advise(cmd.ErrOrStderr(), seen.directories)
-	report.Records, report.LeftOut = seen.records, seen.leftOut
+	report.Records, report.LeftOut, report.Pending, report.Unproven = seen.records, seen.leftOut, seen.pending, seen.unproven
 	report.Descendants = append(report.Descendants, trace.Descend(seen.links)...)
 	if o.output == "json" {
 		err = writeIndented(cmd.OutOrStdout(), report)
 	} else {
 		err = report.table(cmd.OutOrStdout())
 	}
-	if err == nil && seen.leftOut > 0 {
-		err = reason.New(reason.ProvenanceInvalid, "%d of %d records do not verify, and what was made from these is not listed: give the keys and the trusted root of when they were made (argoseal trust export)", seen.leftOut, seen.records)
-	}
-	return err
+	return cmp.Or(err, seen.notWhole())
 }
 
 // withoutEnds is a root under which keys, identities and logs never end, nobody else has them,
@@ -219,7 +223,38 @@ func logsWithoutEnds(trustedRoot []byte) ([]byte, error) {
 // outdated are the codes of records that held once, as far as anybody knows.
 var outdated = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.LogExpired, reason.BuilderNotTrusted}
 
+// pendingFor is how long a seal may be on its way before a list without it is an error.
+const pendingFor = time.Minute
+
+// notWhole is why the list may lack somebody; nil if it does not. Of a seal that is on its way
+// nobody knows what its step took, so each is relevant.
+func (t *touched) notWhole() error {
+	code, why := reason.ProvenancePending, []string{}
+	if t.leftOut > 0 {
+		code = reason.ProvenanceInvalid
+		why = append(why, fmt.Sprintf("%d of %d records do not verify, and what was made from these is not listed: give the keys and the trusted root of when they were made (argoseal trust export)", t.leftOut, t.records))
+	}
+	if t.late > 0 {
+		why = append(why, fmt.Sprintf("%d seals have been on their way for more than a minute, and what these steps made is not listed: see what keeps the notary from sealing, and list again with --dry-run", t.late))
+	}
+	if len(why) == 0 {
+		return nil
+	}
+	return reason.New(code, "%s", strings.Join(why, "; "))
+}
+
 func (r taintReport) table(to io.Writer) error {
+	err := r.list(to)
+	if err == nil && r.Pending > 0 {
+		_, err = fmt.Fprintf(to, "\n%d seals are on their way: what these steps took is not known yet.\n", r.Pending)
+	}
+	if err == nil && r.Unproven > 0 {
+		_, err = fmt.Fprintf(to, "\n%d records do not say what their steps took: these ended without a seal, or ran although their inputs were not proven.\n", r.Unproven)
+	}
+	return err
+}
+
+func (r taintReport) list(to io.Writer) error {
 	if len(r.Descendants) == 0 {
 		_, err := fmt.Fprintf(to, "No record was touched, of %d.\n", r.Records-r.LeftOut)
 		return err
@@ -231,7 +266,7 @@ func (r taintReport) table(to io.Writer) error {
 		for _, m := range d.Made {
 			made = append(made, m.URI)
 		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", d.Distance, d.Namespace, d.Workflow, printable(d.Template), printable(d.Because), printable(strings.Join(made, " ")))
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", d.Distance, printable(d.Namespace), printable(d.Workflow), printable(d.Template), printable(d.Because), printable(strings.Join(made, " ")))
 	}
 	return t.Flush()
 }
@@ -246,6 +281,9 @@ type touched struct {
 	links            []trace.Link
 	directories      []trace.Made
 	records, leftOut int
+	now              time.Time
+	// late is how many of those that are pending have been for long.
+	pending, late, unproven int
 }
 
 // record looks at a record. One that does not hold is told of, and left out. But one whose
@@ -253,6 +291,7 @@ type touched struct {
 // refuses it, and not what was made from it under another key.
 func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 	if p.Status.Bundle == "" {
+		t.unsealed(p)
 		return nil
 	}
 	t.records++
@@ -275,20 +314,11 @@ func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 		_, _ = fmt.Fprintf(tell, "record %s/%s is left out: %s\n", p.Namespace, p.Name, printable(err.Error()))
 		return nil
 	}
-	s, spec := result.Statement, t.revocation.Spec
-	named := policy.RevokedBy(t.revocation, s, result.KeyHint)
-	for _, sub := range s.Subjects {
-		for _, d := range spec.Digests {
-			if string(sub.SHA256) == d || string(sub.Tree) == d {
-				named = "artifact sha256:" + d
-			}
-		}
+	s := result.Statement
+	if s.Verdict != "" {
+		t.unproven++
 	}
-	for _, m := range s.Measured {
-		if slices.Contains(spec.Digests, string(m.Digest)) || slices.Contains(spec.Images, string(m.Digest)) {
-			named = "image sha256:" + string(m.Digest)
-		}
-	}
+	named := namedIn(t.revocation, s, result.KeyHint)
 	having, because := directoriesWith(t.revocation, p, s)
 	t.directories = append(t.directories, having...)
 	if named == "" {
@@ -298,6 +328,49 @@ func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 		return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
 	}
 	return nil
+}
+
+// unsealed counts a record without a seal. A step that stored nothing hands nothing on.
+func (t *touched) unsealed(p *v1alpha1.Provenance) {
+	switch c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed); {
+	case c == nil || c.Reason == string(reason.Pending):
+		t.pending++
+		if p.CreationTimestamp.Time.Before(t.now.Add(-pendingFor)) {
+			t.late++
+		}
+	case c.Reason != string(reason.NothingToSeal):
+		t.unproven++
+	}
+}
+
+// namedIn is what a Revocation names of a step: what it made, or what it was made from
+// directly.
+func namedIn(r *v1alpha1.Revocation, s *provenance.Statement, key string) string {
+	spec := r.Spec
+	named := policy.RevokedBy(r, s, key)
+	for _, i := range slices.Concat(s.Images, s.Mounted) {
+		// Whoever names an image's manifest as an artifact means the image, too. The gate
+		// does not refuse such a step.
+		if d := string(i.SHA256); d != "" && (slices.Contains(spec.Images, d) || slices.Contains(spec.Digests, d)) {
+			named = "used image sha256:" + d
+		}
+	}
+	for _, sub := range s.Subjects {
+		for _, d := range spec.Digests {
+			if string(sub.SHA256) == d || string(sub.Tree) == d {
+				named = "artifact sha256:" + d
+			}
+		}
+		if slices.Contains(spec.Images, string(sub.SHA256)) {
+			named = "image sha256:" + string(sub.SHA256)
+		}
+	}
+	for _, m := range s.Measured {
+		if slices.Contains(spec.Digests, string(m.Digest)) || slices.Contains(spec.Images, string(m.Digest)) {
+			named = "image sha256:" + string(m.Digest)
+		}
+	}
+	return named
 }
 
 // directoriesWith are the directories of a record that have a file that the Revocation names,
