@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode"
+
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // DOT writes the graph for Graphviz, from the sources to the artifact.
@@ -110,11 +112,4 @@ func (g *Graph) edges(tell func(from, to, name string)) {
 }
 
 // label is the beginning and the end of a URI: its end tells most.
-func label(uri string) string {
-	const most = 48
-	runes := []rune(uri)
-	if len(runes) <= most {
-		return uri
-	}
-	return string(runes[:12]) + "…" + string(runes[len(runes)-most+13:])
-}
+func label(uri string) string { return text.Middle(uri, 12, 35) }
