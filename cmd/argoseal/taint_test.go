@@ -260,7 +260,7 @@ func TestATaintSaysWhoIsNotListed(t *testing.T) {
 		"on its way for long":     {records: []*v1alpha1.Provenance{record(70*time.Second, reason.Pending), record(0, "")}, pending: 2, code: reason.ProvenancePending},
 		"claimed long ago":        {records: []*v1alpha1.Provenance{record(time.Hour, "")}, pending: 1, code: reason.ProvenancePending},
 		"never sealed":            {records: []*v1alpha1.Provenance{record(time.Hour, reason.WorkflowGone)}, unproven: 1, says: "1 records do not say what their steps took"},
-		"nothing was stored":      {records: []*v1alpha1.Provenance{record(time.Hour, reason.NothingToSeal)}},
+		"nothing was stored":      {records: []*v1alpha1.Provenance{record(time.Hour, reason.NothingToSeal), record(time.Hour, reason.OutputAbsent)}},
 		"late, and one is forged": {records: []*v1alpha1.Provenance{record(time.Hour, "")}, pending: 1, leftOut: 1, code: reason.ProvenanceInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -327,17 +327,19 @@ func TestEntriesOfWhatIsNotSealed(t *testing.T) {
 		"none is sealed":       {"", "WorkflowGone", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"WorkflowGone"}},
 		"on its way":           {"", "", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"Pending"}},
 		"was not stored":       {"{}", "Sealed", v1alpha1.OutputStatus{Location: uri, Reason: "OutputAbsent"}, nil},
+		"none was stored":      {"", "OutputAbsent", v1alpha1.OutputStatus{Location: uri}, nil},
 		"nobody knows a place": {"", "WorkflowGone", v1alpha1.OutputStatus{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &v1alpha1.Provenance{}
+			p.Spec.PodCreatedAt = metav1.Unix(7, 0)
 			p.Status.Bundle, p.Status.Outputs = c.bundle, []v1alpha1.OutputStatus{c.out}
 			if c.why != "" {
 				p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Reason: c.why}}
 			}
 			var got []string
 			for _, e := range entriesOf(p) {
-				if (e.Unsealed == "") != (e.SHA256 != "") {
+				if (e.Unsealed == "") != (e.SHA256 != "") || e.Begun.Unix() != 7 {
 					t.Errorf("%+v", e)
 				}
 				got = append(got, cmp.Or(e.Unsealed, "sealed"))

@@ -142,7 +142,7 @@ func (o *traceOptions) records(cmd *cobra.Command, api client.Client) (*trace.In
 	var entries []trace.Entry
 	err := o.each(cmd, api, func(p *v1alpha1.Provenance) error {
 		if entries = append(entries, entriesOf(p)...); len(entries) > maxEntries {
-			return usage(fmt.Errorf("there are more than %d sealed outputs: name namespaces", maxEntries))
+			return usage(fmt.Errorf("there are more than %d outputs: name namespaces", maxEntries))
 		}
 		return nil
 	})
@@ -171,20 +171,18 @@ func (o *traceOptions) each(cmd *cobra.Command, api client.Reader, look func(*v1
 }
 
 // entriesOf are the outputs of a record: those that are sealed, and those that may lie where
-// something sealed was before. What a step did not stage was not stored.
+// something sealed was before.
 func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
 	var entries []trace.Entry
 	for _, out := range p.Status.Outputs {
 		e := trace.Entry{
 			Namespace: p.Namespace, Record: p.Name, WorkflowUID: string(p.Spec.Workflow.UID), PodUID: string(p.Spec.Pod.UID),
-			URI: out.Location, SHA256: artifact.Digest(out.SHA256), Made: p.CreationTimestamp.Time,
+			URI: out.Location, SHA256: artifact.Digest(out.SHA256), Made: p.CreationTimestamp.Time, Begun: p.Spec.PodCreatedAt.Time,
 		}
 		if p.Status.Bundle == "" || out.SHA256 == "" {
-			if out.Location == "" || out.Reason == string(reason.OutputAbsent) {
-				continue
+			if e.SHA256, e.Unsealed = "", cmp.Or(out.Reason, whyUnsealed(p)); out.Location != "" && !storedNothing(e.Unsealed) {
+				entries = append(entries, e)
 			}
-			e.SHA256, e.Unsealed = "", cmp.Or(out.Reason, whyUnsealed(p))
-			entries = append(entries, e)
 			continue
 		}
 		for _, i := range out.Images {
@@ -201,6 +199,12 @@ func whyUnsealed(p *v1alpha1.Provenance) string {
 		return c.Reason
 	}
 	return string(reason.Pending)
+}
+
+// storedNothing says whether something has no seal because it was never stored: what a step
+// did not stage is not uploaded.
+func storedNothing(why string) bool {
+	return why == string(reason.NothingToSeal) || why == string(reason.OutputAbsent)
 }
 
 // recordReader reads and verifies records, each once.

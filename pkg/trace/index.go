@@ -21,8 +21,8 @@ type Entry struct {
 	SHA256 artifact.Digest
 	// Images are the digests of container images that lay in it.
 	Images []artifact.Digest
-	// Made is when the record was.
-	Made time.Time
+	// Made is when the record was made, and Begun when its pod was; zero: nobody knows.
+	Made, Begun time.Time
 	// Unsealed says why what was stored there has no seal; empty for what has one.
 	Unsealed string
 }
@@ -92,18 +92,25 @@ func (x *Index) Find(uri string, digest artifact.Digest) []Entry {
 }
 
 // unsealedSince is the newest of what was stored without a seal where an entry lies, below it
-// or above, and not before it. At the same time is not before: nobody knows which was first.
+// or above, and not before it.
 func (x *Index) unsealedSince(e Entry) (newest Entry, found bool) {
 	at, err := artifact.ParseLocation(e.URI)
 	if err != nil {
 		return Entry{}, false
 	}
 	for _, u := range x.unsealed {
-		if u.at.Overlaps(at) && !u.Made.Before(e.Made) && (!found || u.Made.After(newest.Made)) && u.otherThan(e) {
+		if u.at.Overlaps(at) && !u.before(e) && (!found || u.Made.After(newest.Made)) && u.otherThan(e) {
 			newest, found = u.Entry, true
 		}
 	}
 	return newest, found
+}
+
+// before says whether an entry's pod ran before that of another. At the same time is not
+// before: nobody knows which was first. Nor is a pod that was made later, though its record was
+// first: of pods that have waited for the notary together, any may come first.
+func (e Entry) before(other Entry) bool {
+	return e.Made.Before(other.Made) && (other.Begun.IsZero() || !e.Begun.After(other.Begun))
 }
 
 // otherThan says whether an entry is of another record. Outputs of one pod that overlap are
@@ -123,7 +130,7 @@ func inside(e Entry, digest artifact.Digest) int {
 func latestFirst(entries []Entry) []Entry {
 	sorted := slices.Clone(entries)
 	slices.SortStableFunc(sorted, func(a, b Entry) int {
-		return cmp.Or(b.Made.Compare(a.Made), cmp.Compare(a.Record, b.Record))
+		return cmp.Or(b.Made.Compare(a.Made), b.Begun.Compare(a.Begun), cmp.Compare(a.Record, b.Record))
 	})
 	return sorted
 }

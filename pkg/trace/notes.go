@@ -36,7 +36,7 @@ func (n *notes) passedOver(why error) { n.add("passed over: " + why.Error()) }
 // about notes what records say of an artifact, apart from who made it.
 func (n *notes) about(index *Index, e Entry) {
 	if since, ok := index.unsealedSince(e); ok {
-		n.add(since.unsealedNote())
+		n.add("unsealed since: " + since.unsealedNote())
 	}
 	var others []string
 	for _, o := range index.Find("", e.SHA256) {
@@ -55,9 +55,9 @@ func (n *notes) about(index *Index, e Entry) {
 	}
 }
 
-// unsealedNote says what may lie in the place of what has a seal.
+// unsealedNote says what may lie at a place without a seal.
 func (e Entry) unsealedNote() string {
-	return fmt.Sprintf("unsealed since: record %s/%s of %s says that something was stored at %s, and that has no seal (%s)", e.Namespace, e.Record, e.Made.UTC().Format(time.RFC3339), e.URI, e.Unsealed)
+	return fmt.Sprintf("record %s/%s of %s says that something may have been stored at %s, and that has no seal (%s)", e.Namespace, e.Record, e.Made.UTC().Format(time.RFC3339), e.URI, e.Unsealed)
 }
 
 func (n *notes) list() []string {

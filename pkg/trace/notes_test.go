@@ -82,6 +82,21 @@ func TestTheNewestRecordDecidesWhatLiesThere(t *testing.T) {
 		"a directory above, unsealed":  {func(w *world) { w.entries = append(w.entries, unsealed("w/", 6)) }, reason.NoProvenance},
 		"unsealed before":              {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz", 4)) }, ""},
 		"unsealed elsewhere":           {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz2", 6)) }, ""},
+		"of a later pod, recorded before": {func(w *world) {
+			u := unsealed("w/app.tgz", 4)
+			u.Begun, w.entries[2].Begun = noon.Add(2*time.Minute), noon.Add(time.Minute)
+			w.entries = append(w.entries, u)
+		}, reason.NoProvenance},
+		"of an earlier pod, recorded before": {func(w *world) {
+			u := unsealed("w/app.tgz", 4)
+			u.Begun, w.entries[2].Begun = noon.Add(time.Minute), noon.Add(2*time.Minute)
+			w.entries = append(w.entries, u)
+		}, ""},
+		"recorded before, and nobody knows when the sealed one's pod was made": {func(w *world) {
+			u := unsealed("w/app.tgz", 4)
+			u.Begun = noon
+			w.entries = append(w.entries, u)
+		}, ""},
 		"another output of the record": {func(w *world) { u := unsealed("w/", 6); u.Record = "release"; w.entries = append(w.entries, u) }, ""},
 		"a newer seal does not hold": {func(w *world) {
 			w.step("ci", "v", "newer", 6, []provenance.Subject{made("w/app.tgz", digest("5"), content.FormTar)})
@@ -106,6 +121,18 @@ func TestTheNewestRecordDecidesWhatLiesThere(t *testing.T) {
 				t.Errorf("step %s, notes %q", g.Steps[0].Record, g.Notes)
 			}
 		})
+	}
+}
+
+// Where all that was stored has no seal, the error names the record, and not one of elsewhere.
+func TestAPlaceWithoutASealSaysWhatLiesThere(t *testing.T) {
+	w := chain()
+	w.entries = append(w.entries, trace.Entry{Namespace: "ci", Record: "only", URI: bucket + "new.tgz", Made: noon, Unsealed: "WorkflowGone"})
+	for key, want := range map[string]bool{"new.tgz": true, "other.tgz": false} {
+		_, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, bucket+key, "")
+		if reason.Of(err) != reason.NoProvenance || strings.Contains(err.Error(), "record ci/only") != want || strings.Contains(err.Error(), "since") {
+			t.Errorf("of %s it says: %v", key, err)
+		}
 	}
 }
 
