@@ -43,7 +43,7 @@ func TestTextsAreCutInTheirMiddle(t *testing.T) {
 	}{
 		"what fits":                      {"abcdef", 2, 3, "abcdef"},
 		"what fits, of many bytes":       {"äöüß🎉é", 2, 3, "äöüß🎉é"},
-		"what fits and is no UTF-8":      {"a\xffb", 1, 1, "a\xffb"},
+		"what fits and is no UTF-8":      {"ä\xffb", 1, 1, "ä\xffb"},
 		"a character too much":           {"abcdefg", 2, 3, "ab…efg"},
 		"characters of many bytes":       {"äöüß🎉éè", 2, 3, "äö…🎉éè"},
 		"the end alone":                  {"abcdefg", 0, 3, "…efg"},
