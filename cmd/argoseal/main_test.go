@@ -71,7 +71,7 @@ func TestVerifySaysWhatTheFileIs(t *testing.T) {
 			for _, want := range []string{
 				location, digest, "16 bytes", "hello-art of template hello-world-to-file",
 				"argo/artifact-passing-x7k2p", "artifact-passing-x7k2p[0].generate-artifact", "succeeded",
-				"2026-11-21T10:00:07Z", "https://argoseal.dev/builders/v1/test/observed", "observed, mode enforce", ", index ",
+				"2026-11-21T10:00:07Z", "https://argoseal.dev/builders/v1/test/observed", "Admission  mode enforce", ", index ",
 			} {
 				if !strings.Contains(out, want) {
 					t.Errorf("output has no %q:\n%s", want, out)

@@ -156,7 +156,16 @@ func (v *verified) rows(t table) {
 		t.row("Input", "%s (%s)", input.URI, heldTo(input))
 	}
 	t.row("Builder", "%s", s.BuilderID())
-	t.row("Level", "%s, mode %s", s.Builder.Level, s.Mode)
+	t.row("Level", "%s", s.Builder.Level)
+	t.row("Admission", "%s", admission(s))
+}
+
+// admission says how the step was admitted.
+func admission(s *provenance.Statement) string {
+	if s.Verdict == "" {
+		return fmt.Sprintf("mode %s", s.Mode)
+	}
+	return fmt.Sprintf("mode %s, without proof of its inputs: %s", s.Mode, s.Verdict)
 }
 
 // heldTo says what an input was held to.

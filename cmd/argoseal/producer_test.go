@@ -70,7 +70,7 @@ func TestVerifyWantsTheProducerThatWasAskedFor(t *testing.T) {
 		"any outcome and mode":         {audited, "--any-producer --outcome any --mode any", 0, "mode audit"},
 		"overrides, as asked":          {overrides("podSpecPatch"), "--namespace argo --workflow-template training --overrides any", 0, ""},
 		"overrides, by its workflow":   {overrides("podSpecPatch"), "--namespace argo --workflow artifact-passing-x7k2p", 0, ""},
-		"a refused step, as asked":     {refused, "--namespace argo --mode any", 0, ""},
+		"a refused step, as asked":     {refused, "--namespace argo --mode any", 0, "without proof of its inputs: ProvenanceMissing"},
 		"a template with overrides":    {overrides("podSpecPatch"), "--namespace argo --workflow-template training", 14, "podSpecPatch"},
 		"a pod with other commands":    {overrides("pod.containers.main.command"), "--namespace argo --workflow-template training", 14, "pod.containers.main.command"},
 		"nothing, with overrides":      {overrides("podSpecPatch"), "", 13, "add --namespace argo --workflow artifact-passing-x7k2p --builder test"},

@@ -4,26 +4,16 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"regexp"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
-	"github.com/argoseal/argoseal/pkg/content"
-	"github.com/argoseal/argoseal/pkg/policy"
-	"github.com/argoseal/argoseal/pkg/provenance"
-	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/trace"
-	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // taintOptions are the flags of taint.
@@ -59,11 +49,13 @@ which the gate honours within seconds in every namespace. What the Revocation na
 refused, and so is what was made from it directly. What was made from that in turn is
 listed, with how many steps lie between: taint those, too, where they are affected.
 Whoever took something from its place that a policy admits with any content may have taken
-it, and is listed, too.
+it, and is listed, too. So is whoever ran or mounted an image that was made from it.
 
 Descendants are found in the records of the cluster whose bundles hold under --key and
---trusted-root, as with argoseal trace. To make a Revocation takes the right to do so,
-which the ClusterRole argoseal-operator has.`,
+--trusted-root, as with argoseal trace. Seals on their way are counted, and so are records
+that do not say what the step took. If a seal has been on its way for more than a minute, the
+list is not whole: it is printed, and the exit code is 1. To make a Revocation takes the right
+to do so, which the ClusterRole argoseal-operator has.`,
 		Example: taintExample,
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
@@ -111,17 +103,6 @@ func tainted(what string) (*v1alpha1.Revocation, error) {
 	return r, nil
 }
 
-// taintReport is what -o json prints.
-type taintReport struct {
-	Revocation string `json:"revocation,omitempty"`
-	DryRun     bool   `json:"dryRun,omitempty"`
-	// Records is how many seals were read, LeftOut how many of them nobody can follow: they
-	// do not verify.
-	Records     int                `json:"records"`
-	LeftOut     int                `json:"leftOut"`
-	Descendants []trace.Descendant `json:"descendants"`
-}
-
 func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 	if o.output != "table" && o.output != "json" {
 		return usage(fmt.Errorf("--output is %q, want table or json", o.output))
@@ -155,7 +136,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
-	seen := touched{revocation: r, root: root}
+	seen := touched{revocation: r, root: root, now: time.Now()}
 	if seen.whoever, err = withoutEnds(root); err != nil {
 		return err
 	}
@@ -163,178 +144,12 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		return err
 	}
 	advise(cmd.ErrOrStderr(), seen.directories)
-	report.Records, report.LeftOut = seen.records, seen.leftOut
+	report.Records, report.LeftOut, report.Pending, report.Unproven = seen.records, seen.leftOut, seen.pending, seen.unproven
 	report.Descendants = append(report.Descendants, trace.Descend(seen.links)...)
 	if o.output == "json" {
 		err = writeIndented(cmd.OutOrStdout(), report)
 	} else {
 		err = report.table(cmd.OutOrStdout())
 	}
-	if err == nil && seen.leftOut > 0 {
-		err = reason.New(reason.ProvenanceInvalid, "%d of %d records do not verify, and what was made from these is not listed: give the keys and the trusted root of when they were made (argoseal trust export)", seen.leftOut, seen.records)
-	}
-	return err
-}
-
-// withoutEnds is a root under which keys, identities and logs never end, nobody else has them,
-// and the installation's speak for the builders of before, too: its cluster may have had
-// another name.
-func withoutEnds(root *verify.Root) (*verify.Root, error) {
-	domains := root.Domains()
-	for i := range domains {
-		d := &domains[i]
-		d.Keys, d.Identities = slices.Clone(d.Keys), slices.Clone(d.Identities)
-		for k := range d.Keys {
-			d.Keys[k].Period, d.Keys[k].Compromised = verify.Period{}, time.Time{}
-		}
-		for k := range d.Identities {
-			d.Identities[k].Period = verify.Period{}
-		}
-		if len(d.Builders) > 0 && (d.Name == v1alpha1.DomainInstalled || len(domains) == 1) {
-			d.Builders, d.AnyBuilder = nil, true
-		}
-		endless, err := logsWithoutEnds(d.TrustedRoot)
-		if err != nil {
-			return nil, fmt.Errorf("trusted root of domain %s: %w", d.Name, err)
-		}
-		d.TrustedRoot = endless
-	}
-	return verify.New(domains...)
-}
-
-// logsWithoutEnds is a trusted root whose logs' keys never end.
-func logsWithoutEnds(trustedRoot []byte) ([]byte, error) {
-	var r prototrustroot.TrustedRoot
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(trustedRoot, &r); err != nil {
-		return nil, err
-	}
-	for _, l := range r.GetTlogs() {
-		if period := l.GetPublicKey().GetValidFor(); period != nil {
-			period.End = nil
-		}
-	}
-	return protojson.Marshal(&r)
-}
-
-// outdated are the codes of records that held once, as far as anybody knows.
-var outdated = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.LogExpired, reason.BuilderNotTrusted}
-
-func (r taintReport) table(to io.Writer) error {
-	if len(r.Descendants) == 0 {
-		_, err := fmt.Fprintf(to, "No record was touched, of %d.\n", r.Records-r.LeftOut)
-		return err
-	}
-	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "STEPS BETWEEN\tNAMESPACE\tWORKFLOW\tTEMPLATE\tBECAUSE\tMADE")
-	for _, d := range r.Descendants {
-		made := make([]string, 0, len(d.Made))
-		for _, m := range d.Made {
-			made = append(made, m.URI)
-		}
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", d.Distance, d.Namespace, d.Workflow, printable(d.Template), printable(d.Because), printable(strings.Join(made, " ")))
-	}
-	return t.Flush()
-}
-
-// touched is what a Revocation was found to touch.
-type touched struct {
-	revocation *v1alpha1.Revocation
-	root       *verify.Root
-	// whoever is root with keys that count at any time and for any builder, in whosever
-	// hands they are.
-	whoever          *verify.Root
-	links            []trace.Link
-	directories      []trace.Made
-	records, leftOut int
-}
-
-// record looks at a record. One that does not hold is told of, and left out. But one whose
-// key or log has ended, is in other hands, or speaks for another builder now, is followed: the gate
-// refuses it, and not what was made from it under another key.
-func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
-	if p.Status.Bundle == "" {
-		return nil
-	}
-	t.records++
-	result, err := t.root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
-	if err != nil && slices.Contains(outdated, reason.Of(err)) {
-		why := err
-		if result, err = t.whoever.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time); err == nil {
-			doubt := "may be forged"
-			if reason.Of(why) == reason.BuilderNotTrusted {
-				doubt = "is of another builder, by a key of this installation"
-			}
-			_, _ = fmt.Fprintf(tell, "record %s/%s %s: %s\n", p.Namespace, p.Name, doubt, printable(why.Error()))
-		}
-	}
-	if err == nil && (result.Statement.Step.Namespace != p.Namespace || result.Statement.Step.Pod.UID != p.Name) {
-		err = fmt.Errorf("it is the seal of another pod")
-	}
-	if err != nil {
-		t.leftOut++
-		_, _ = fmt.Fprintf(tell, "record %s/%s is left out: %s\n", p.Namespace, p.Name, printable(err.Error()))
-		return nil
-	}
-	s, spec := result.Statement, t.revocation.Spec
-	named := policy.RevokedBy(t.revocation, s, result.KeyHint)
-	for _, sub := range s.Subjects {
-		for _, d := range spec.Digests {
-			if string(sub.SHA256) == d || string(sub.Tree) == d {
-				named = "artifact sha256:" + d
-			}
-		}
-	}
-	for _, m := range s.Measured {
-		if slices.Contains(spec.Digests, string(m.Digest)) || slices.Contains(spec.Images, string(m.Digest)) {
-			named = "image sha256:" + string(m.Digest)
-		}
-	}
-	having, because := directoriesWith(t.revocation, p, s)
-	t.directories = append(t.directories, having...)
-	if named == "" {
-		named = because
-	}
-	if t.links = append(t.links, trace.LinkOf(s, named)); len(t.links) > maxEntries {
-		return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
-	}
-	return nil
-}
-
-// directoriesWith are the directories of a record that have a file that the Revocation names,
-// as far as their files are listed, and why the record is touched. A list counts only if it
-// is the sealed directory's: it is not signed.
-func directoriesWith(r *v1alpha1.Revocation, p *v1alpha1.Provenance, s *provenance.Statement) (having []trace.Made, because string) {
-	if len(r.Spec.Digests) == 0 {
-		return nil, ""
-	}
-	for _, sub := range s.Subjects {
-		for _, o := range p.Status.Outputs {
-			if o.Files == "" || o.Location != sub.URI || sub.Tree == "" {
-				continue
-			}
-			list, err := content.ParseFiles(o.Files)
-			if err != nil || list.Tree() != sub.Tree {
-				continue
-			}
-			if what := policy.RevokedIn(r, list); what != "" {
-				having = append(having, trace.Made{URI: sub.URI, SHA256: sub.Tree})
-				because = cmp.Or(because, "stored "+sub.URI+" with "+what)
-				break
-			}
-		}
-	}
-	return having, because
-}
-
-// advise says what the Revocation of a file leaves. The lines are there to be pasted: a
-// command has nothing of a tenant's in it, not even as a comment, which some shells take for
-// arguments, and a location does nothing.
-func advise(to io.Writer, directories []trace.Made) {
-	if len(directories) == 0 {
-		return
-	}
-	_, _ = fmt.Fprintln(to, "These directories have it. Whoever takes one whole is refused; what was made from one is admitted until the directory is revoked, too:")
-	for _, d := range directories {
-		_, _ = fmt.Fprintf(to, "  '%s'\n    argoseal taint sha256:%s\n", strings.ReplaceAll(printable(d.URI), "'", `'\''`), d.SHA256)
-	}
+	return cmp.Or(err, seen.notWhole())
 }

@@ -1,18 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -35,7 +38,7 @@ func TestTainted(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
-		if d := cmp.Diff(want, r.Spec); d != "" || r.Name == "" {
+		if d := gocmp.Diff(want, r.Spec); d != "" || r.Name == "" {
 			t.Errorf("%s (-want +got):\n%s", what, d)
 		}
 	}
@@ -146,6 +149,7 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 	}
 	made := record(first, "made", nil)
 	took := record(second, "took", func(f *provenance.Facts) {
+		f.Mode, f.Verdict = v1alpha1.ModeWarn, reason.NoProvenance
 		f.Inputs = append(f.Inputs, provenance.Input{Name: "x", URI: "s3://minio:9000/b/made", SHA256: digest, Tree: content.FileTree(digest), Archive: content.ArchiveNone, Policy: "outside"})
 	})
 	domain := first.Domain(t, "test")
@@ -181,8 +185,8 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 	if found := trace.Descend(seen.links); len(found) != 3 {
 		t.Errorf("it touches %+v", found)
 	}
-	if seen.records != 4 || seen.leftOut != 1 {
-		t.Errorf("of %d records %d are left out", seen.records, seen.leftOut)
+	if seen.records != 4 || seen.leftOut != 1 || seen.unproven != 1 {
+		t.Errorf("of %d records %d are left out, and %d ran without proof", seen.records, seen.leftOut, seen.unproven)
 	}
 	// Its log has ended, and its record came later. The twin of the renamed one: nobody else's
 	// key speaks for builders that are not theirs.
@@ -232,4 +236,117 @@ func endedAnHourAgo(t *testing.T, trustedRoot []byte) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// Whom nobody can list is counted; a list that a seal is missing from for long is an error.
+func TestATaintSaysWhoIsNotListed(t *testing.T) {
+	now := time.Now()
+	record := func(age time.Duration, why reason.Code) *v1alpha1.Provenance {
+		p := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-age))}}
+		if why != "" {
+			p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionFalse, Reason: string(why)}}
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		records           []*v1alpha1.Provenance
+		pending, unproven int
+		leftOut           int
+		code              reason.Code
+		says              string
+	}{
+		"nobody":                  {},
+		"on its way":              {records: []*v1alpha1.Provenance{record(50*time.Second, reason.Pending), record(0, "")}, pending: 2, says: "2 seals are on their way"},
+		"on its way for long":     {records: []*v1alpha1.Provenance{record(70*time.Second, reason.Pending), record(0, "")}, pending: 2, code: reason.ProvenancePending},
+		"claimed long ago":        {records: []*v1alpha1.Provenance{record(time.Hour, "")}, pending: 1, code: reason.ProvenancePending},
+		"never sealed":            {records: []*v1alpha1.Provenance{record(time.Hour, reason.WorkflowGone)}, unproven: 1, says: "1 records do not say what their steps took"},
+		"nothing was stored":      {records: []*v1alpha1.Provenance{record(time.Hour, reason.NothingToSeal), record(time.Hour, reason.OutputAbsent)}},
+		"late, and one is forged": {records: []*v1alpha1.Provenance{record(time.Hour, "")}, pending: 1, leftOut: 1, code: reason.ProvenanceInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := touched{revocation: &v1alpha1.Revocation{}, now: now, leftOut: c.leftOut}
+			for _, p := range c.records {
+				if err := seen.record(io.Discard, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := seen.notWhole()
+			if seen.pending != c.pending || seen.unproven != c.unproven || (err == nil) != (c.code == "") || err != nil && reason.Of(err) != c.code {
+				t.Errorf("%d pending, %d unproven, %v", seen.pending, seen.unproven, err)
+			}
+			if c.code != "" && !strings.Contains(err.Error(), "1 seals have been on their way") {
+				t.Errorf("it does not say who is missing: %v", err)
+			}
+			var out strings.Builder
+			if err := (taintReport{Pending: seen.pending, Unproven: seen.unproven}).table(&out); err != nil || !strings.Contains(out.String(), c.says) || strings.Count(out.String(), "\n") != 1+2*min(c.pending, 1)+2*c.unproven {
+				t.Errorf("%v:\n%s", err, out.String())
+			}
+		})
+	}
+}
+
+// Who used an image, who made one, and who ran without proof.
+func TestWhatIsNamedOfAnImage(t *testing.T) {
+	bad, good := artifact.Digest(strings.Repeat("a", 64)), artifact.Digest(strings.Repeat("b", 64))
+	images, digests := v1alpha1.RevocationSpec{Images: []string{string(bad)}}, v1alpha1.RevocationSpec{Digests: []string{string(bad)}}
+	of := func(d artifact.Digest) []provenance.Image { return []provenance.Image{{Container: "main", SHA256: d}} }
+	for name, c := range map[string]struct {
+		spec  v1alpha1.RevocationSpec
+		facts provenance.Facts
+		want  string
+	}{
+		"ran it":                     {images, provenance.Facts{Images: of(bad)}, "used image sha256:" + string(bad)},
+		"mounted it":                 {images, provenance.Facts{Mounted: of(bad)}, "used image sha256:" + string(bad)},
+		"ran it, by its digest":      {digests, provenance.Facts{Images: of(bad)}, "used image sha256:" + string(bad)},
+		"made its manifest":          {images, provenance.Facts{Subjects: []provenance.Subject{{Sum: content.Sum{SHA256: bad}}}}, "image sha256:" + string(bad)},
+		"made it, and ran it":        {images, provenance.Facts{Images: of(bad), Subjects: []provenance.Subject{{Sum: content.Sum{SHA256: bad}}}}, "image sha256:" + string(bad)},
+		"made a layout with it":      {images, provenance.Facts{Measured: []provenance.Measured{{Image: oci.Image{Digest: bad}}}}, "image sha256:" + string(bad)},
+		"ran and made another":       {images, provenance.Facts{Images: of(good), Subjects: []provenance.Subject{{Sum: content.Sum{SHA256: good}}}}, ""},
+		"ran what nobody knows":      {images, provenance.Facts{Images: of("")}, ""},
+		"unpacks to what it is, not": {images, provenance.Facts{Subjects: []provenance.Subject{{Sum: content.Sum{Tree: bad}}}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := namedIn(&v1alpha1.Revocation{Spec: c.spec}, &provenance.Statement{Facts: c.facts}, ""); got != c.want {
+				t.Errorf("it is named for %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// What lies at a place without a seal is told to a trace, whatever its record says.
+func TestEntriesOfWhatIsNotSealed(t *testing.T) {
+	const uri = "s3://minio:9000/b/x"
+	hex := strings.Repeat("a", 64)
+	for name, c := range map[string]struct {
+		bundle, why string
+		out         v1alpha1.OutputStatus
+		want        []string
+	}{
+		"sealed":               {"{}", "Sealed", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"sealed"}},
+		"an output without":    {"{}", "Sealed", v1alpha1.OutputStatus{Location: uri, Reason: "OutputUnreadable"}, []string{"OutputUnreadable"}},
+		"none is sealed":       {"", "WorkflowGone", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"WorkflowGone"}},
+		"on its way":           {"", "", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"Pending"}},
+		"was not stored":       {"{}", "Sealed", v1alpha1.OutputStatus{Location: uri, Reason: "OutputAbsent"}, nil},
+		"none was stored":      {"", "OutputAbsent", v1alpha1.OutputStatus{Location: uri}, nil},
+		"nobody knows a place": {"", "WorkflowGone", v1alpha1.OutputStatus{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &v1alpha1.Provenance{}
+			p.Spec.PodCreatedAt = metav1.Unix(7, 0)
+			p.Status.Bundle, p.Status.Outputs = c.bundle, []v1alpha1.OutputStatus{c.out}
+			if c.why != "" {
+				p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Reason: c.why}}
+			}
+			var got []string
+			for _, e := range entriesOf(p) {
+				if (e.Unsealed == "") != (e.SHA256 != "") || e.Begun.Unix() != 7 {
+					t.Errorf("%+v", e)
+				}
+				got = append(got, cmp.Or(e.Unsealed, "sealed"))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -8,11 +9,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/image"
+	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/trace"
 	"github.com/argoseal/argoseal/pkg/verify"
 )
@@ -139,7 +142,7 @@ func (o *traceOptions) records(cmd *cobra.Command, api client.Client) (*trace.In
 	var entries []trace.Entry
 	err := o.each(cmd, api, func(p *v1alpha1.Provenance) error {
 		if entries = append(entries, entriesOf(p)...); len(entries) > maxEntries {
-			return usage(fmt.Errorf("there are more than %d sealed outputs: name namespaces", maxEntries))
+			return usage(fmt.Errorf("there are more than %d outputs: name namespaces", maxEntries))
 		}
 		return nil
 	})
@@ -167,18 +170,20 @@ func (o *traceOptions) each(cmd *cobra.Command, api client.Reader, look func(*v1
 	return nil
 }
 
+// entriesOf are the outputs of a record: those that are sealed, and those that may lie where
+// something sealed was before.
 func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
-	if p.Status.Bundle == "" {
-		return nil
-	}
 	var entries []trace.Entry
 	for _, out := range p.Status.Outputs {
-		if out.SHA256 == "" {
-			continue
-		}
 		e := trace.Entry{
 			Namespace: p.Namespace, Record: p.Name, WorkflowUID: string(p.Spec.Workflow.UID), PodUID: string(p.Spec.Pod.UID),
-			URI: out.Location, SHA256: artifact.Digest(out.SHA256), Made: p.CreationTimestamp.Time,
+			URI: out.Location, SHA256: artifact.Digest(out.SHA256), Made: p.CreationTimestamp.Time, Begun: p.Spec.PodCreatedAt.Time,
+		}
+		if p.Status.Bundle == "" || out.SHA256 == "" {
+			if e.SHA256, e.Unsealed = "", cmp.Or(out.Reason, whyUnsealed(p)); out.Location != "" && !storedNothing(e.Unsealed) {
+				entries = append(entries, e)
+			}
+			continue
 		}
 		for _, i := range out.Images {
 			e.Images = append(e.Images, artifact.Digest(i.SHA256))
@@ -186,6 +191,20 @@ func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
 		entries = append(entries, e)
 	}
 	return entries
+}
+
+// whyUnsealed is the reason code of a record without a seal.
+func whyUnsealed(p *v1alpha1.Provenance) string {
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed); c != nil && c.Reason != "" {
+		return c.Reason
+	}
+	return string(reason.Pending)
+}
+
+// storedNothing says whether something has no seal because it was never stored: what a step
+// did not stage is not uploaded.
+func storedNothing(why string) bool {
+	return why == string(reason.NothingToSeal) || why == string(reason.OutputAbsent)
 }
 
 // recordReader reads and verifies records, each once.

@@ -35,6 +35,33 @@ func TestTextsAreCutBetweenCharacters(t *testing.T) {
 	}
 }
 
+func TestTextsAreCutInTheirMiddle(t *testing.T) {
+	for name, c := range map[string]struct {
+		s           string
+		first, last int
+		want        string
+	}{
+		"what fits":                      {"abcdef", 2, 3, "abcdef"},
+		"what fits, of many bytes":       {"äöüß🎉é", 2, 3, "äöüß🎉é"},
+		"what fits and is no UTF-8":      {"ä\xffb", 1, 1, "ä\xffb"},
+		"a character too much":           {"abcdefg", 2, 3, "ab…efg"},
+		"characters of many bytes":       {"äöüß🎉éè", 2, 3, "äö…🎉éè"},
+		"the end alone":                  {"abcdefg", 0, 3, "…efg"},
+		"the beginning alone":            {"abcdefg", 3, 0, "abc…"},
+		"room for the ellipsis alone":    {"ab", 0, 0, "…"},
+		"less than none":                 {"abc", -1, -1, "…"},
+		"nothing":                        {"", 0, 0, ""},
+		"what is no UTF-8 and too long":  {"\x80abc\x80def\x80", 1, 2, "a…ef"},
+		"what fits without what is none": {"\x80abc\x80", 1, 1, "abc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Middle(c.s, c.first, c.last); got != c.want {
+				t.Errorf("Middle gives %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func FuzzCut(f *testing.F) {
 	f.Add("äöü", 3)
 	f.Add("\xff\xfe", 1)

@@ -28,6 +28,8 @@ type Made struct {
 	URI    string          `json:"uri"`
 	SHA256 artifact.Digest `json:"sha256"`
 	Tree   artifact.Digest `json:"treeSha256,omitempty"`
+	// Images are the digests of container images that lay in it.
+	Images []artifact.Digest `json:"images,omitempty"`
 }
 
 // Taken is an input. Without a seal it came from outside, by a policy: with the bytes or
@@ -45,27 +47,39 @@ type Link struct {
 	Named string
 	Made  []Made
 	Took  []Taken
+	// Used are the digests of images that it ran or had mounted.
+	Used []artifact.Digest
 }
 
 // LinkOf is the link of a verified statement.
 func LinkOf(s *provenance.Statement, named string) Link {
 	l := Link{Namespace: s.Step.Namespace, Record: s.Step.Pod.UID, Workflow: s.Step.Workflow.Name, Template: s.Definition.Template, Named: named}
 	for _, sub := range s.Subjects {
-		l.Made = append(l.Made, Made{sub.URI, sub.SHA256, sub.Tree})
+		m := Made{URI: sub.URI, SHA256: sub.SHA256, Tree: sub.Tree}
+		for _, i := range s.ImagesOf(sub.Output) {
+			m.Images = append(m.Images, i.Digest)
+		}
+		l.Made = append(l.Made, m)
 	}
 	for _, in := range s.Inputs {
-		l.Took = append(l.Took, Taken{Made{in.URI, in.SHA256, in.Tree}, in.Seal != ""})
+		l.Took = append(l.Took, Taken{Made{URI: in.URI, SHA256: in.SHA256, Tree: in.Tree}, in.Seal != ""})
+	}
+	for _, i := range slices.Concat(s.Images, s.Mounted) {
+		if i.SHA256 != "" && !slices.Contains(l.Used, i.SHA256) {
+			l.Used = append(l.Used, i.SHA256)
+		}
 	}
 	return l
 }
 
 // Descend finds every step that was named, and every step that took something which
-// a step that was found had stored, and so on. It also counts steps that took only
-// a part of a stored directory, and those that may have taken it.
+// a step that was found had stored, or used a container image that it had made, and so on.
+// It also counts steps that took only a part of a stored directory, and those that may have
+// taken it.
 func Descend(all []Link) []Descendant {
 	var out []Descendant
 	touched := map[string]bool{}
-	tainted := stock{places: map[place]bool{}, at: map[string]bool{}, content: map[artifact.Digest]string{}}
+	tainted := stock{places: map[place]bool{}, at: map[string]bool{}, content: map[artifact.Digest]string{}, images: map[artifact.Digest]string{}}
 	add := func(l Link, because string, distance int) {
 		touched[l.Namespace+"/"+l.Record] = true
 		out = append(out, Descendant{l.Namespace, l.Record, l.Workflow, l.Template, because, distance, l.Made})
@@ -87,11 +101,8 @@ func Descend(all []Link) []Descendant {
 			if touched[l.Namespace+"/"+l.Record] {
 				continue
 			}
-			for _, in := range l.Took {
-				if because := tainted.taken(in); because != "" {
-					add(l, because, distance)
-					break
-				}
+			if because := tainted.touches(l); because != "" {
+				add(l, because, distance)
 			}
 		}
 	}
@@ -109,8 +120,24 @@ type stock struct {
 	all []artifact.Location
 	// directories are those of them below which something lies.
 	directories []artifact.Location
-	// content says where bytes, or a tree, were stored first.
-	content map[artifact.Digest]string
+	// content says where bytes, or a tree, were stored first, and images where an image was:
+	// its manifest, or a layout with it.
+	content, images map[artifact.Digest]string
+}
+
+// touches says what of the stock a step took or used; empty for nothing.
+func (s *stock) touches(l Link) string {
+	for _, in := range l.Took {
+		if because := s.taken(in); because != "" {
+			return because
+		}
+	}
+	for _, d := range l.Used {
+		if from := s.images[d]; from != "" {
+			return "used image sha256:" + string(d) + ", made at " + from
+		}
+	}
+	return ""
 }
 
 // place is a location with what lay there at a time.
@@ -124,6 +151,11 @@ func (s *stock) add(m Made) {
 	for _, d := range []artifact.Digest{m.SHA256, m.Tree} {
 		if d != "" && s.content[d] == "" {
 			s.content[d] = m.URI
+		}
+	}
+	for _, d := range append([]artifact.Digest{m.SHA256}, m.Images...) {
+		if d != "" && s.images[d] == "" {
+			s.images[d] = m.URI
 		}
 	}
 	if s.at[m.URI] {

@@ -2,15 +2,57 @@ package trace_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/trace"
 )
+
+// What a step makes is as good as the images that it runs or mounts: an image that was made by
+// what is tainted taints whoever uses it, and what they make.
+func TestWhoUsesATaintedImageIsTouched(t *testing.T) {
+	w := chain()
+	layout, manifest, child := digest("a"), digest("b"), digest("c")
+	w.step("ci", "i", "build", 1, []provenance.Subject{made("i/layout.tgz", layout, content.FormTar), made("i/manifest.json", manifest, content.FormFile)})
+	w.statements["ci/build"].Subjects[1].Output = "m"
+	w.statements["ci/build"].Measured = []provenance.Measured{{Output: "o", Image: oci.Image{Digest: child, Kind: oci.KindManifest}}}
+	use := func(pod string, change func(*provenance.Statement)) {
+		w.step("ci", "u", pod, 2, []provenance.Subject{made("u/"+pod, artifact.DigestOfText(pod), content.FormFile)})
+		change(w.statements["ci/"+pod])
+	}
+	use("runs", func(s *provenance.Statement) { s.Images[0].SHA256 = manifest })
+	use("mounts", func(s *provenance.Statement) {
+		s.Mounted = []provenance.Image{{Container: "v", Ref: "x", SHA256: child}}
+	})
+	use("unknown", func(s *provenance.Statement) { s.Images[0].SHA256 = "" })
+	use("others", func(*provenance.Statement) {})
+	use("layout", func(s *provenance.Statement) { s.Images[0].SHA256 = digest("d") })
+	w.step("ci", "u", "after", 3, nil, takes("in", "u/mounts", artifact.DigestOfText("mounts"), "", "u", "u/mounts"))
+	var links []trace.Link
+	for record, s := range w.statements {
+		links = append(links, trace.LinkOf(s, map[bool]string{true: "named"}[record == "ci/build"]))
+	}
+	var got []string
+	for _, d := range trace.Descend(links) {
+		got = append(got, fmt.Sprintf("%d %s: %s", d.Distance, d.Record, d.Because))
+		if d.Record == "build" && (len(d.Made) != 2 || !slices.Equal(d.Made[0].Images, []artifact.Digest{child}) || len(d.Made[1].Images) > 0) {
+			t.Errorf("it made %+v", d.Made)
+		}
+	}
+	want := []string{
+		"0 build: named", "1 mounts: used image sha256:" + string(child) + ", made at " + bucket + "i/layout.tgz",
+		"1 runs: used image sha256:" + string(manifest) + ", made at " + bucket + "i/manifest.json", "2 after: took " + bucket + "u/mounts",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
 
 func TestDescend(t *testing.T) {
 	w := chain()

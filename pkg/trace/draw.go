@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/argoseal/argoseal/pkg/text"
 )
 
 // Sizes of the drawing, in pixels.
@@ -23,6 +25,8 @@ const (
 // box is an item or a step with its place in the drawing.
 type box struct {
 	ID, Title, Line, Note, Class string
+	// Round is how steps are drawn.
+	Round bool
 	// Full is what Title has the end of.
 	Full       string
 	X, Y, W, H int
@@ -31,7 +35,7 @@ type box struct {
 type drawing struct {
 	Graph         *Graph
 	Root          *Item
-	Ends          []*Item
+	Ends          []End
 	Boxes         []*box
 	Paths         []string
 	Width, Height int
@@ -70,10 +74,14 @@ func (g *Graph) boxes() (all []*box) {
 		all = append(all, b)
 	}
 	for _, s := range g.Steps {
-		all = append(all, &box{
-			ID: s.ID, Title: tail(s.Template), Line: tail(s.Namespace + "/" + s.Workflow), Note: s.Level + ", " + s.Outcome, Class: "step",
+		b := &box{
+			ID: s.ID, Title: tail(s.Template), Line: tail(s.Namespace + "/" + s.Workflow), Note: s.Level + ", " + s.Outcome, Class: "step", Round: true,
 			Full: s.Namespace + "/" + s.Workflow + ": " + s.Template,
-		})
+		}
+		if s.Verdict != "" {
+			b.Note, b.Class = "inputs not proven", "broken"
+		}
+		all = append(all, b)
 	}
 	return all
 }
@@ -112,7 +120,7 @@ func (g *Graph) draw() drawing {
 		for _, s := range layer {
 			if b := s.box; b != nil {
 				b.W, b.H = boxWidth, boxHeight
-				b.X, b.Y = d.point(min(d.enter(n), d.leave(n)), s.mid)
+				b.X, b.Y = d.point(min(d.entryAt(n), d.exitAt(n)), s.mid)
 				if d.Down {
 					b.X -= boxWidth / 2
 				} else {
@@ -186,19 +194,19 @@ func arrange(layers [][]*slot, size int) (room int) {
 	return room
 }
 
-// enter and leave are where lines enter a layer, and leave it.
-func (d *drawing) enter(layer int) int {
+// entryAt and exitAt are where lines enter a layer, and leave it.
+func (d *drawing) entryAt(layer int) int {
 	if d.Down {
 		return margin + layer*(boxHeight+layerGap) + boxHeight
 	}
 	return d.Width - margin - boxWidth - layer*(boxWidth+layerGap)
 }
 
-func (d *drawing) leave(layer int) int {
+func (d *drawing) exitAt(layer int) int {
 	if d.Down {
-		return d.enter(layer) - boxHeight
+		return d.entryAt(layer) - boxHeight
 	}
-	return d.enter(layer) + boxWidth
+	return d.entryAt(layer) + boxWidth
 }
 
 // point is one along the layers and across.
@@ -217,20 +225,20 @@ func (d *drawing) path(l line) string {
 		fmt.Fprintf(&b, "%s%d,%d", command, x, y)
 	}
 	last := l.slots[0]
-	to("M", d.leave(l.first), last.mid)
+	to("M", d.exitAt(l.first), last.mid)
 	layer := l.first
 	for i, s := range l.slots[1:] {
-		from := d.leave(layer)
+		from := d.exitAt(layer)
 		layer--
 		if i == len(l.slots)-2 {
 			layer = l.last
 		}
-		half := (from + d.enter(layer)) / 2
+		half := (from + d.entryAt(layer)) / 2
 		to(" C", half, last.mid)
 		to(" ", half, s.mid)
-		to(" ", d.enter(layer), s.mid)
+		to(" ", d.entryAt(layer), s.mid)
 		if s.box == nil {
-			to(" L", d.leave(layer), s.mid)
+			to(" L", d.exitAt(layer), s.mid)
 		}
 		last = s
 	}
@@ -275,10 +283,4 @@ func depths(root string, from map[string][]string) map[string]int {
 }
 
 // tail is the end of a name, as much as a box has room for.
-func tail(name string) string {
-	const most = 22
-	if runes := []rune(name); len(runes) > most {
-		return "…" + string(runes[len(runes)-most+1:])
-	}
-	return name
-}
+func tail(name string) string { return text.Middle(name, 0, 21) }

@@ -21,22 +21,39 @@ type Entry struct {
 	SHA256 artifact.Digest
 	// Images are the digests of container images that lay in it.
 	Images []artifact.Digest
-	// Made is when the record was.
-	Made time.Time
+	// Made is when the record was made, and Begun when its pod was; zero: nobody knows.
+	Made, Begun time.Time
+	// Unsealed says why what was stored there has no seal; empty for what has one.
+	Unsealed string
 }
 
 // Index finds entries.
 type Index struct {
 	bySeal    map[string][]Entry
 	byContent map[string][]Entry
+	unsealed  []unsealed
+	// nowhere is how many have a location that is none.
+	nowhere int
 }
 
-// NewIndex makes the index of some entries. Those whose location is none are left out.
+// unsealed is an entry of what has no seal.
+type unsealed struct {
+	Entry
+	at artifact.Location
+}
+
+// NewIndex makes the index of some entries. Those whose location is none are left out, and
+// a graph has a note of that.
 func NewIndex(entries []Entry) *Index {
 	x := &Index{bySeal: map[string][]Entry{}, byContent: map[string][]Entry{}}
 	for _, e := range entries {
 		l, err := artifact.ParseLocation(e.URI)
 		if err != nil {
+			x.nowhere++
+			continue
+		}
+		if e.Unsealed != "" {
+			x.unsealed = append(x.unsealed, unsealed{e, l})
 			continue
 		}
 		for _, name := range []string{artifact.SealName(l, e.WorkflowUID), artifact.SharedSealName(l, e.WorkflowUID, e.PodUID)} {
@@ -74,6 +91,34 @@ func (x *Index) Find(uri string, digest artifact.Digest) []Entry {
 	return found
 }
 
+// unsealedSince is the newest of what was stored without a seal where an entry lies, below it
+// or above, and not before it.
+func (x *Index) unsealedSince(e Entry) (newest Entry, found bool) {
+	at, err := artifact.ParseLocation(e.URI)
+	if err != nil {
+		return Entry{}, false
+	}
+	for _, u := range x.unsealed {
+		if u.at.Overlaps(at) && !u.before(e) && (!found || u.Made.After(newest.Made)) && u.otherThan(e) {
+			newest, found = u.Entry, true
+		}
+	}
+	return newest, found
+}
+
+// before says whether an entry's pod ran before that of another. At the same time is not
+// before: nobody knows which was first. Nor is a pod that was made later, though its record was
+// first: of pods that have waited for the notary together, any may come first.
+func (e Entry) before(other Entry) bool {
+	return e.Made.Before(other.Made) && (other.Begun.IsZero() || !e.Begun.After(other.Begun))
+}
+
+// otherThan says whether an entry is of another record. Outputs of one pod that overlap are
+// not sealed in turn.
+func (e Entry) otherThan(other Entry) bool {
+	return e.Namespace != other.Namespace || e.Record != other.Record
+}
+
 // inside is 1 for what has other bytes than those of the digest, and 0 for these.
 func inside(e Entry, digest artifact.Digest) int {
 	if digest != "" && e.SHA256 != digest {
@@ -85,7 +130,7 @@ func inside(e Entry, digest artifact.Digest) int {
 func latestFirst(entries []Entry) []Entry {
 	sorted := slices.Clone(entries)
 	slices.SortStableFunc(sorted, func(a, b Entry) int {
-		return cmp.Or(b.Made.Compare(a.Made), cmp.Compare(a.Record, b.Record))
+		return cmp.Or(b.Made.Compare(a.Made), b.Begun.Compare(a.Begun), cmp.Compare(a.Record, b.Record))
 	})
 	return sorted
 }

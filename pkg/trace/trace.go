@@ -33,87 +33,6 @@ var ErrGone = errors.New("the record does not exist any more")
 // not hold, ends a chain; any other ends the walk.
 type Reader func(ctx context.Context, namespace, record string) (Sealed, error)
 
-// Graph is everything that an artifact was made from. Items and steps refer to each
-// other by their ids.
-type Graph struct {
-	// Root is the id of the item that it begins at.
-	Root string `json:"root"`
-	// Image is the digest that was asked for, where it is not that of the item but of a
-	// container image that lay in it.
-	Image artifact.Digest `json:"image,omitempty"`
-	Items []*Item         `json:"items"`
-	Steps []*Step         `json:"steps"`
-
-	// items and steps by their ids, as far as they were looked for.
-	items map[string]*Item
-	steps map[string]*Step
-}
-
-// Kind says what an item is to the chain.
-type Kind string
-
-const (
-	// KindSealed was made by a step that has a seal.
-	KindSealed Kind = "sealed"
-	// KindSource is a git commit: what people wrote.
-	KindSource Kind = "source"
-	// KindExternal came from outside; a policy, or the step's own definition, admitted it.
-	KindExternal Kind = "external"
-	// KindBroken has a seal that cannot be followed.
-	KindBroken Kind = "broken"
-)
-
-// Item is an artifact, or a source.
-type Item struct {
-	ID     string          `json:"id"`
-	URI    string          `json:"uri"`
-	SHA256 artifact.Digest `json:"sha256,omitempty"`
-	Tree   artifact.Digest `json:"treeSha256,omitempty"`
-	Kind   Kind            `json:"kind"`
-	// By are the ids of the steps that made it: several for a directory that several
-	// steps filled.
-	By []string `json:"by,omitempty"`
-	// Why says why the chain ends here, where it does.
-	Why string `json:"why,omitempty"`
-}
-
-// Step is a step that made something.
-type Step struct {
-	ID string `json:"id"`
-	// Record is NAMESPACE/NAME of its Provenance.
-	Record      string          `json:"record"`
-	Namespace   string          `json:"namespace"`
-	Workflow    string          `json:"workflow"`
-	WorkflowUID string          `json:"workflowUID"`
-	Node        string          `json:"node"`
-	Template    string          `json:"template"`
-	TemplateRef string          `json:"templateRef,omitempty"`
-	Definition  artifact.Digest `json:"templateSha256"`
-	Builder     string          `json:"builder"`
-	Level       string          `json:"level"`
-	Mode        string          `json:"mode"`
-	Outcome     string          `json:"outcome"`
-	FinishedAt  time.Time       `json:"finishedAt"`
-	LogURL      string          `json:"logURL"`
-	LogIndex    int64           `json:"logIndex"`
-	Images      []Image         `json:"images"`
-	Inputs      []Input         `json:"inputs,omitempty"`
-	statement   *provenance.Statement
-}
-
-// Image is one that a step ran.
-type Image struct {
-	Container string          `json:"container"`
-	Image     string          `json:"image"`
-	SHA256    artifact.Digest `json:"sha256,omitempty"`
-}
-
-// Input is what a step took, by the name that its template has for it.
-type Input struct {
-	Name string `json:"name"`
-	Item string `json:"item"`
-}
-
 type walk struct {
 	index *Index
 	read  Reader
@@ -123,16 +42,26 @@ type walk struct {
 	todo  []*Step
 	// inputs is how many the steps have.
 	inputs int
+	noted  notes
 }
 
 // Walk makes the graph of an artifact: of what was made last at a location, if there is
-// no digest. Its error has the code NoProvenance if nobody has sealed it, or that of why
-// its seal does not hold.
+// no digest. Then the newest record decides, and no older one stands in for it. Its error has
+// the code NoProvenance if nobody has sealed it, or that of why its seal does not hold.
 func Walk(ctx context.Context, index *Index, read Reader, uri string, digest artifact.Digest) (*Graph, error) {
 	w := &walk{index: index, read: read, graph: &Graph{}, items: map[string]*Item{}, steps: map[string]*Step{}}
 	candidates := index.Find(uri, digest)
 	if len(candidates) == 0 {
+		if u, ok := index.unsealedSince(Entry{URI: uri}); ok && digest == "" {
+			return nil, reason.New(reason.NoProvenance, "%s", u.unsealedNote())
+		}
 		return nil, reason.New(reason.NoProvenance, "no record says that a step made it")
+	}
+	if digest == "" {
+		if since, ok := index.unsealedSince(candidates[0]); ok {
+			return nil, reason.New(reason.NoProvenance, "unsealed since: %s", since.unsealedNote())
+		}
+		candidates = candidates[:1]
 	}
 	var failure error
 	for _, e := range candidates {
@@ -142,11 +71,14 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 		}
 		if step == nil {
 			failure = errors.Join(failure, why)
+			w.noted.passedOver(why)
 			continue
 		}
 		subject, ok := subjectOf(step, e)
 		if ok = ok && (digest == "" || subject.SHA256 == digest || step.statement.HasImage(subject.Output, digest)); !ok {
-			failure = errors.Join(failure, reason.New(reason.SubjectMismatch, "record %s does not state what it says beside its seal", step.Record))
+			why = reason.New(reason.SubjectMismatch, "record %s does not state what it says beside its seal", step.Record)
+			failure = errors.Join(failure, why)
+			w.noted.passedOver(why)
 			continue
 		}
 		root := w.item(subject.URI, subject.SHA256)
@@ -155,7 +87,10 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 		if digest != "" && subject.SHA256 != digest {
 			w.graph.Image = digest
 		}
-		return w.graph, w.rest(ctx)
+		w.noted.about(index, e)
+		err = w.rest(ctx)
+		w.graph.Notes = w.noted.list()
+		return w.graph, err
 	}
 	return nil, failure
 }
@@ -198,6 +133,14 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 		return item, nil
 	}
 	item.Kind, item.Why = KindBroken, "the record of its seal does not exist any more"
+	var passed []error
+	defer func() {
+		if item.Kind != KindBroken { // else it says so itself
+			for _, why := range passed {
+				w.noted.passedOver(why)
+			}
+		}
+	}()
 	for _, e := range w.index.Seal(step.Namespace, in.Seal) {
 		if !madeBefore(e, step) {
 			continue
@@ -208,6 +151,7 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 		}
 		if maker == nil {
 			item.broken(why.Error())
+			passed = append(passed, why)
 			continue
 		}
 		subject, ok := maker.statement.Subject(e.URI)
@@ -294,7 +238,7 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 		ID: fmt.Sprintf("S%d", len(w.steps)+1), Record: record, Namespace: s.Step.Namespace,
 		Workflow: s.Step.Workflow.Name, WorkflowUID: s.Step.Workflow.UID, Node: s.Step.NodeName,
 		Template: s.Definition.Template, Definition: s.Definition.TemplateBody,
-		Builder: s.BuilderID(), Level: string(s.Builder.Level), Mode: string(s.Mode), Outcome: string(s.Outcome.Result),
+		Builder: s.BuilderID(), Level: string(s.Builder.Level), Mode: string(s.Mode), Verdict: string(s.Verdict), Outcome: string(s.Outcome.Result),
 		FinishedAt: s.FinishedAt, LogURL: sealed.LogURL, LogIndex: sealed.LogIndex, statement: s,
 	}
 	if ref := s.Definition.WorkflowTemplate; ref != nil {
@@ -307,39 +251,4 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 	w.graph.Steps = append(w.graph.Steps, step)
 	w.todo = append(w.todo, step)
 	return step, nil, nil
-}
-
-// Ends are the items at which chains end for want of evidence, broken ones first.
-func (g *Graph) Ends() []*Item {
-	var ends []*Item
-	for _, kind := range []Kind{KindBroken, KindExternal} {
-		for _, item := range g.Items {
-			if item.Kind == kind {
-				ends = append(ends, item)
-			}
-		}
-	}
-	return ends
-}
-
-// ItemByID and StepByID find by id; nil if there is none.
-func (g *Graph) ItemByID(id string) *Item {
-	if len(g.items) != len(g.Items) {
-		g.items = make(map[string]*Item, len(g.Items))
-		for _, i := range g.Items {
-			g.items[i.ID] = i
-		}
-	}
-	return g.items[id]
-}
-
-// StepByID finds a step; nil if there is none.
-func (g *Graph) StepByID(id string) *Step {
-	if len(g.steps) != len(g.Steps) {
-		g.steps = make(map[string]*Step, len(g.Steps))
-		for _, s := range g.Steps {
-			g.steps[s.ID] = s
-		}
-	}
-	return g.steps[id]
 }

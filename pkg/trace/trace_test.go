@@ -118,7 +118,7 @@ func TestWalk(t *testing.T) {
 		t.Errorf("source %+v", source)
 	}
 	ends := g.Ends()
-	if len(ends) != 1 || ends[0].URI != "https://example.com/raw.csv" || !strings.Contains(ends[0].Why, "downloads, with any content") {
+	if len(ends) != 1 || ends[0].Name != "https://example.com/raw.csv" || !strings.Contains(ends[0].Why, "downloads, with any content") {
 		t.Errorf("ends %+v", ends[0])
 	}
 }
@@ -199,7 +199,7 @@ func TestWhereChainsBreak(t *testing.T) {
 					t.Fatal(err)
 				}
 				broken := g.Ends()[0]
-				if broken.Kind != trace.KindBroken || !strings.Contains(broken.Why, tt.why) {
+				if g.ItemByID(broken.ID).Kind != trace.KindBroken || !strings.Contains(broken.Why, tt.why) {
 					t.Errorf("%+v, want %q", broken, tt.why)
 				}
 			}
@@ -290,7 +290,7 @@ func TestAWidthThatIsTooLargeIsNotFollowed(t *testing.T) {
 	if inputs > trace.MaxInputs || len(g.Steps) != trace.MaxInputs/256 {
 		t.Errorf("%d steps, %d inputs", len(g.Steps), inputs)
 	}
-	if end := g.Ends()[0]; end.Kind != trace.KindBroken || !strings.Contains(end.Why, "not followed further") {
+	if end := g.Ends()[0]; g.ItemByID(end.ID).Kind != trace.KindBroken || !strings.Contains(end.Why, "not followed further") {
 		t.Errorf("it ends at %+v", end)
 	}
 }

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/policy"
+	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/reason"
+	"github.com/argoseal/argoseal/pkg/trace"
+	"github.com/argoseal/argoseal/pkg/verify"
+)
+
+// touched is what a Revocation was found to touch.
+type touched struct {
+	revocation *v1alpha1.Revocation
+	root       *verify.Root
+	// whoever is root with keys that count at any time and for any builder, in whosever
+	// hands they are.
+	whoever          *verify.Root
+	links            []trace.Link
+	directories      []trace.Made
+	records, leftOut int
+	now              time.Time
+	// late is how many of those that are pending have been for long.
+	pending, late, unproven int
+}
+
+// record looks at a record. One that does not hold is told of, and left out. But one whose
+// key or log has ended, is in other hands, or speaks for another builder now, is followed: the gate
+// refuses it, and not what was made from it under another key.
+func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
+	if p.Status.Bundle == "" {
+		t.unsealed(p)
+		return nil
+	}
+	t.records++
+	result, err := t.root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
+	if err != nil && slices.Contains(outdated, reason.Of(err)) {
+		why := err
+		if result, err = t.whoever.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time); err == nil {
+			doubt := "may be forged"
+			if reason.Of(why) == reason.BuilderNotTrusted {
+				doubt = "is of another builder, by a key of this installation"
+			}
+			_, _ = fmt.Fprintf(tell, "record %s/%s %s: %s\n", p.Namespace, p.Name, doubt, printable(why.Error()))
+		}
+	}
+	if err == nil && (result.Statement.Step.Namespace != p.Namespace || result.Statement.Step.Pod.UID != p.Name) {
+		err = fmt.Errorf("it is the seal of another pod")
+	}
+	if err != nil {
+		t.leftOut++
+		_, _ = fmt.Fprintf(tell, "record %s/%s is left out: %s\n", p.Namespace, p.Name, printable(err.Error()))
+		return nil
+	}
+	s := result.Statement
+	if s.Verdict != "" {
+		t.unproven++
+	}
+	named := namedIn(t.revocation, s, result.KeyHint)
+	having, because := directoriesWith(t.revocation, p, s)
+	t.directories = append(t.directories, having...)
+	if named == "" {
+		named = because
+	}
+	if t.links = append(t.links, trace.LinkOf(s, named)); len(t.links) > maxEntries {
+		return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
+	}
+	return nil
+}
+
+// unsealed counts a record without a seal. A step that stored nothing hands nothing on.
+func (t *touched) unsealed(p *v1alpha1.Provenance) {
+	switch c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed); {
+	case c == nil || c.Reason == string(reason.Pending):
+		t.pending++
+		if p.CreationTimestamp.Time.Before(t.now.Add(-pendingFor)) {
+			t.late++
+		}
+	case !storedNothing(c.Reason):
+		t.unproven++
+	}
+}
+
+// namedIn is what a Revocation names of a step: what it made, or what it was made from
+// directly.
+func namedIn(r *v1alpha1.Revocation, s *provenance.Statement, key string) string {
+	spec := r.Spec
+	named := policy.RevokedBy(r, s, key)
+	for _, i := range slices.Concat(s.Images, s.Mounted) {
+		// Whoever names an image's manifest as an artifact means the image, too. The gate
+		// does not refuse such a step.
+		if d := string(i.SHA256); d != "" && (slices.Contains(spec.Images, d) || slices.Contains(spec.Digests, d)) {
+			named = "used image sha256:" + d
+		}
+	}
+	for _, sub := range s.Subjects {
+		for _, d := range spec.Digests {
+			if string(sub.SHA256) == d || string(sub.Tree) == d {
+				named = "artifact sha256:" + d
+			}
+		}
+		if slices.Contains(spec.Images, string(sub.SHA256)) {
+			named = "image sha256:" + string(sub.SHA256)
+		}
+	}
+	for _, m := range s.Measured {
+		if slices.Contains(spec.Digests, string(m.Digest)) || slices.Contains(spec.Images, string(m.Digest)) {
+			named = "image sha256:" + string(m.Digest)
+		}
+	}
+	return named
+}
+
+// directoriesWith are the directories of a record that have a file that the Revocation names,
+// as far as their files are listed, and why the record is touched. A list counts only if it
+// is the sealed directory's: it is not signed.
+func directoriesWith(r *v1alpha1.Revocation, p *v1alpha1.Provenance, s *provenance.Statement) (having []trace.Made, because string) {
+	if len(r.Spec.Digests) == 0 {
+		return nil, ""
+	}
+	for _, sub := range s.Subjects {
+		for _, o := range p.Status.Outputs {
+			if o.Files == "" || o.Location != sub.URI || sub.Tree == "" {
+				continue
+			}
+			list, err := content.ParseFiles(o.Files)
+			if err != nil || list.Tree() != sub.Tree {
+				continue
+			}
+			if what := policy.RevokedIn(r, list); what != "" {
+				having = append(having, trace.Made{URI: sub.URI, SHA256: sub.Tree})
+				because = cmp.Or(because, "stored "+sub.URI+" with "+what)
+				break
+			}
+		}
+	}
+	return having, because
+}
+
+// pendingFor is how long a seal may be on its way before a list without it is an error.
+const pendingFor = time.Minute
+
+// notWhole is why the list may lack somebody; nil if it does not. Of a seal that is on its way
+// nobody knows what its step took, so each is relevant.
+func (t *touched) notWhole() error {
+	code, why := reason.ProvenancePending, []string{}
+	if t.leftOut > 0 {
+		code = reason.ProvenanceInvalid
+		why = append(why, fmt.Sprintf("%d of %d records do not verify, and what was made from these is not listed: give the keys and the trusted root of when they were made (argoseal trust export)", t.leftOut, t.records))
+	}
+	if t.late > 0 {
+		why = append(why, fmt.Sprintf("%d seals have been on their way for more than a minute, and what these steps made is not listed: see what keeps the notary from sealing, and list again with --dry-run", t.late))
+	}
+	if len(why) == 0 {
+		return nil
+	}
+	return reason.New(code, "%s", strings.Join(why, "; "))
+}
+
+// withoutEnds is a root under which keys, identities and logs never end, nobody else has them,
+// and the installation's speak for the builders of before, too: its cluster may have had
+// another name.
+func withoutEnds(root *verify.Root) (*verify.Root, error) {
+	domains := root.Domains()
+	for i := range domains {
+		d := &domains[i]
+		d.Keys, d.Identities = slices.Clone(d.Keys), slices.Clone(d.Identities)
+		for k := range d.Keys {
+			d.Keys[k].Period, d.Keys[k].Compromised = verify.Period{}, time.Time{}
+		}
+		for k := range d.Identities {
+			d.Identities[k].Period = verify.Period{}
+		}
+		if len(d.Builders) > 0 && (d.Name == v1alpha1.DomainInstalled || len(domains) == 1) {
+			d.Builders, d.AnyBuilder = nil, true
+		}
+		endless, err := logsWithoutEnds(d.TrustedRoot)
+		if err != nil {
+			return nil, fmt.Errorf("trusted root of domain %s: %w", d.Name, err)
+		}
+		d.TrustedRoot = endless
+	}
+	return verify.New(domains...)
+}
+
+// logsWithoutEnds is a trusted root whose logs' keys never end.
+func logsWithoutEnds(trustedRoot []byte) ([]byte, error) {
+	var r prototrustroot.TrustedRoot
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(trustedRoot, &r); err != nil {
+		return nil, err
+	}
+	for _, l := range r.GetTlogs() {
+		if period := l.GetPublicKey().GetValidFor(); period != nil {
+			period.End = nil
+		}
+	}
+	return protojson.Marshal(&r)
+}
+
+// outdated are the codes of records that held once, as far as anybody knows.
+var outdated = []reason.Code{reason.SignerCompromised, reason.SignerExpired, reason.LogExpired, reason.BuilderNotTrusted}
