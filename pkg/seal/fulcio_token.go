@@ -30,7 +30,7 @@ func (f *Fulcio) token() (string, error) {
 	return string(bytes.TrimSpace(raw)), nil
 }
 
-// identityIn is whom a token of a ServiceAccount speaks for. Nothing is believed here:
+// identityIn is whom a token of a ServiceAccount speaks for. Nothing is checked here:
 // Fulcio judges the token, and what Fulcio certifies has to be just that.
 func identityIn(token string) (issuer, subject string, err error) {
 	parts := strings.Split(token, ".")

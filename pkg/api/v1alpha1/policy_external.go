@@ -103,7 +103,7 @@ type Attested struct {
 type Doubt string
 
 const (
-	// DoubtCASecret: the server is believed by a certificate authority out of a
+	// DoubtCASecret: the server is trusted by a certificate authority out of a
 	// Secret of the step's namespace, or by certificates that were added to Argo's init.
 	DoubtCASecret Doubt = "CASecret"
 	// DoubtDNS: the pod has name servers or a search path of its own.
