@@ -206,7 +206,7 @@ func pairs(flag string, given []string, into map[string]string) error {
 }
 
 func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reproduced) error {
-	namespace, name, record := o.record(what)
+	namespace, name, record := recordNamed(what)
 	if record && o.producer.namespace == "" && !o.producer.any {
 		o.producer.namespace = namespace
 	}
@@ -229,7 +229,7 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	if record {
 		first, err = recorded(ctx, api, root, namespace, name)
 	} else {
-		first, err = o.given(ctx, api, what)
+		first, err = o.sealIn(ctx, api, what)
 	}
 	if err != nil {
 		return err
@@ -254,7 +254,7 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	if o.dryRun {
 		return printPlan(cmd.OutOrStdout(), plan)
 	}
-	if err := labelled(ctx, api, o.plan.Namespace); err != nil {
+	if err := checkLabelled(ctx, api, o.plan.Namespace); err != nil {
 		return err
 	}
 	if err := api.Create(ctx, plan.Workflow); err != nil {
@@ -271,7 +271,7 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	if err != nil {
 		return err
 	}
-	again, err := held(root, record2)
+	again, err := verifiedStep(root, record2)
 	if err != nil {
 		return err
 	}

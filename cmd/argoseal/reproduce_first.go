@@ -37,8 +37,8 @@ func (s sealedStep) stated() provenance.StepStatement {
 	return provenance.StepStatement{Statement: s.Statement, SHA256: s.sha256}
 }
 
-// record says whether what is given names a record in the cluster, rather than a file.
-func (o *reproduceOptions) record(what string) (namespace, name string, ok bool) {
+// recordNamed says whether what is given names a record in the cluster, rather than a file.
+func recordNamed(what string) (namespace, name string, ok bool) {
 	if _, err := os.Stat(what); err == nil {
 		return "", "", false
 	}
@@ -46,9 +46,9 @@ func (o *reproduceOptions) record(what string) (namespace, name string, ok bool)
 	return namespace, name, ok && namespace != "" && name != "" && !strings.Contains(name, "/")
 }
 
-// given is the seal in a file. Its record, if there is one, adds lists of files, which
+// sealIn is the seal in a file. Its record, if there is one, adds lists of files, which
 // count only where the statement has their digest.
-func (o *reproduceOptions) given(ctx context.Context, api client.Reader, path string) (sealedStep, error) {
+func (o *reproduceOptions) sealIn(ctx context.Context, api client.Reader, path string) (sealedStep, error) {
 	bundle, err := readBounded(path, verify.MaxBundle)
 	if err != nil {
 		return sealedStep{}, err
@@ -87,11 +87,11 @@ func recorded(ctx context.Context, api client.Reader, root *verify.Root, namespa
 	case p.Status.Bundle == "":
 		return sealedStep{}, reason.New(reason.NotComparable, "Provenance %s/%s has no seal", namespace, p.Name)
 	}
-	return held(root, &p)
+	return verifiedStep(root, &p)
 }
 
-// held verifies a record.
-func held(root *verify.Root, p *v1alpha1.Provenance) (sealedStep, error) {
+// verifiedStep is the step of a record, verified.
+func verifiedStep(root *verify.Root, p *v1alpha1.Provenance) (sealedStep, error) {
 	r, err := root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
 	if err != nil {
 		return sealedStep{}, err

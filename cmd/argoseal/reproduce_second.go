@@ -19,8 +19,9 @@ import (
 
 // The second run: whether it would be sealed, and its record once it is.
 
-// labelled wants the second run to be sealed. Who may not read namespaces will see.
-func labelled(ctx context.Context, api client.Reader, namespace string) error {
+// checkLabelled refuses a namespace without a mode: nothing would be sealed there. Who may
+// not read namespaces learns it at the end.
+func checkLabelled(ctx context.Context, api client.Reader, namespace string) error {
 	var ns corev1.Namespace
 	err := api.Get(ctx, client.ObjectKey{Name: namespace}, &ns)
 	switch {

@@ -114,10 +114,10 @@ func TestASealIsVerifiedBeforeItIsReproduced(t *testing.T) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
-	if s, err := o.given(t.Context(), api, write(t, []byte(bundle))); err != nil || s.files["hello-art"] != "listed" {
+	if s, err := o.sealIn(t.Context(), api, write(t, []byte(bundle))); err != nil || s.files["hello-art"] != "listed" {
 		t.Errorf("a bundle in a file: %+v, %v", s, err)
 	}
-	if _, err := o.given(t.Context(), api, write(t, other.Bundle(t, payload))); reason.Of(err) != reason.SignatureInvalid {
+	if _, err := o.sealIn(t.Context(), api, write(t, other.Bundle(t, payload))); reason.Of(err) != reason.SignatureInvalid {
 		t.Errorf("a forged bundle in a file: %v", err)
 	}
 }
@@ -232,7 +232,7 @@ func TestOnlyALabelledNamespaceWillDo(t *testing.T) {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "sealed", Labels: map[string]string{v1alpha1.LabelMode: "audit"}}},
 	)
 	for name, want := range map[string]reason.Code{"sealed": "", "plain": reason.UsageInvalid, "nowhere": reason.UsageInvalid} {
-		if err := labelled(t.Context(), api, name); reason.Of(err) != want {
+		if err := checkLabelled(t.Context(), api, name); reason.Of(err) != want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

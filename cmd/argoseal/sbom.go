@@ -126,7 +126,7 @@ func (o *sbomOptions) check() error {
 }
 
 func (o *sbomOptions) run(cmd *cobra.Command, what string) error {
-	namespace, record, isRecord := (&reproduceOptions{}).record(what)
+	namespace, record, isRecord := recordNamed(what)
 	if isRecord && o.producer.namespace == "" && !o.producer.any {
 		o.producer.namespace = namespace
 	}

@@ -213,7 +213,7 @@ func createRecord(ctx context.Context, who client.Client, c *consumer, v *victim
 	return who.Create(ctx, c.pointer(v, pod))
 }
 
-func TestForgedRecordsAreNotStoredAndWouldNotBeBelieved(t *testing.T) {
+func TestForgedRecordsAreNotStoredAndWouldNotCount(t *testing.T) {
 	t.Parallel()
 	l, ns := cluster(t), namespace(t, "records", v1alpha1.ModeEnforce)
 	if err := l.Put(t.Context(), byHand(nil), lab.Tarball("message", "trust me\n")); err != nil {

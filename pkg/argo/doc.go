@@ -7,6 +7,6 @@
 // the content: templates, patches and metadata are the workflow author's, so
 // every name, path, key and size is bounded and what is unknown is refused. It
 // is pure: no Kubernetes client, no network. Argo's rules are restated here in
-// small structs of our own rather than imported; the golden pods under testdata
-// are Argo's.
+// small structs of our own rather than imported; the golden pods of package
+// argotest are Argo's.
 package argo

@@ -143,7 +143,7 @@ func TestWhatIsStagedIsMeasuredBeforeTheEnd(t *testing.T) {
 	time.Sleep(20 * time.Millisecond) // wait makes the folders late
 	stage(t, root, "a", stored)
 	stage(t, root, "b", stored)
-	time.Sleep(200 * time.Millisecond)
+	l.has(t, 1)
 	end()
 	m := <-result
 	if len(m) != 2 || m[0].Output != "a" || m[1].Output != "b" || bytesIn(m[0]).SHA256 != contenttest.DigestOf(string(stored)) ||

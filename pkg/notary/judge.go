@@ -106,11 +106,6 @@ const (
 // exitBySignal is the least exit code of a container that did not end by itself.
 const exitBySignal = 128
 
-// maxTagAge is how far an admission tag's issue time may be from the pod's
-// creation, in either direction: the time an admission may take, plus what two
-// control-plane clocks may differ. A tag cannot wait for a later pod.
-const maxTagAge = 30 * time.Second
-
 // admitted checks that our webhooks saw this very pod, that it is Argo's, and that
 // what is stored is what the gate admits. The tag says which executor and which
 // signer the pod may run, because the operator may have changed them since. But the
@@ -164,7 +159,7 @@ func (r Rules) tagOf(pod *corev1.Pod, step *argo.Step) (tag.Tag, error) {
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag is about workflow UID %s, the pod's is %s", t.WorkflowUID, step.WorkflowUID)
 	case t.Logs != step.Logs():
 		return tag.Tag{}, reason.New(reason.TagInvalid, "the tag and %s disagree on whether logs are measured", containerSigner)
-	case age > maxTagAge || age < -maxTagAge:
+	case age > tag.MaxTagAge || age < -tag.MaxTagAge:
 		return tag.Tag{}, reason.New(reason.TagExpired, "the tag was issued at %s, the pod was created at %s", t.IssuedAt.UTC().Format(time.RFC3339), pod.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
 	return t, nil

@@ -14,8 +14,9 @@
 //     made once this one was on record (provenance.Run.Succeeds). Or every seal that
 //     stays, in its namespace and in those that policies name beside it, ran later
 //     (Supersedes). If a policy trusts the namespace's producers, or admits any content
-//     from the place, the last seal of each place stays, too. Else what a Revocation says of it would go with it, and what a
-//     policy admits from outside would take its place.
+//     from the place, the last seal of each place stays, too. Else what a Revocation
+//     says of it would go with it, and what a policy admits from outside would take its
+//     place.
 //
 // A record that is not final, or whose seal is not published yet, may still become
 // a seal for any place. So nothing goes that could be later than that.

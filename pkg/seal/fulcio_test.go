@@ -298,7 +298,7 @@ func TestWithoutATimeNothingIsLogged(t *testing.T) {
 
 // What Fulcio answers counts only if it certifies our key and our name, now, by an authority
 // that is trusted; all else is a bounded typed error, and no token is in it.
-func TestABadFulcioIsNeverBelieved(t *testing.T) {
+func TestABadFulcioIsNeverTrusted(t *testing.T) {
 	k := newKeyless(t)
 	abroad := sealtest.NewAuthority(t)
 	answers := func(by *sealtest.Authority, issuer, subject string, counts time.Duration) http.HandlerFunc {

@@ -140,7 +140,7 @@ func misbehaving(t *testing.T, s *stamping) map[string]struct {
 // An authority that is away or lies costs time, never truth: where timestamps are required
 // nothing is logged, and it is said why; else the seal has none. Once the authority is
 // well, seals have one.
-func TestABadTimestampAuthorityIsNeverBelieved(t *testing.T) {
+func TestABadTimestampAuthorityIsNeverTrusted(t *testing.T) {
 	for _, required := range []bool{true, false} {
 		s := newStamping(t, required)
 		for name, c := range misbehaving(t, s) {

@@ -67,6 +67,11 @@ const (
 	maxEnv = 8 << 10
 )
 
+// MaxTagAge is how far a tag's issue time may be from its pod's creation, in either direction:
+// the time that an admission may take, and what two replicas' clocks may differ. A tag
+// cannot wait for a later pod.
+const MaxTagAge = 30 * time.Second
+
 // encoding refuses padding and stray trailing bits.
 var encoding = base64.RawURLEncoding.Strict()
 

@@ -76,12 +76,12 @@ func TestTheNewestRecordDecidesWhatLiesThere(t *testing.T) {
 		change func(*world)
 		code   reason.Code
 	}{
-		"sealed":                       {func(*world) {}, ""},
-		"unsealed since":               {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz", 6)) }, reason.NoProvenance},
-		"unsealed at the same time":    {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz", 5)) }, reason.NoProvenance},
-		"a directory above, unsealed":  {func(w *world) { w.entries = append(w.entries, unsealed("w/", 6)) }, reason.NoProvenance},
-		"unsealed before":              {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz", 4)) }, ""},
-		"unsealed elsewhere":           {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz2", 6)) }, ""},
+		"sealed":                      {func(*world) {}, ""},
+		"unsealed since":              {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz", 6)) }, reason.NoProvenance},
+		"unsealed at the same time":   {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz", 5)) }, reason.NoProvenance},
+		"a directory above, unsealed": {func(w *world) { w.entries = append(w.entries, unsealed("w/", 6)) }, reason.NoProvenance},
+		"unsealed before":             {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz", 4)) }, ""},
+		"unsealed elsewhere":          {func(w *world) { w.entries = append(w.entries, unsealed("w/app.tgz2", 6)) }, ""},
 		"of a later pod, recorded before": {func(w *world) {
 			u := unsealed("w/app.tgz", 4)
 			u.Begun, w.entries[2].Begun = noon.Add(2*time.Minute), noon.Add(time.Minute)

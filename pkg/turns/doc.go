@@ -1,3 +1,3 @@
-// Package turns is a queue of work in which parties take turns: however much one has waiting,
-// the first of another is next but those of the parties before it.
+// Package turns is a queue of work in which parties take turns. However much one party has
+// waiting, another's first item waits for at most one of each party before it.
 package turns

@@ -369,7 +369,7 @@ func TestADomainHasRoomForKeysThatHaveEnded(t *testing.T) {
 }
 
 // Who builds is not, by that, trusted about second runs, nor the other way round.
-func TestOnlyRebuildersAreBelievedAboutSecondRuns(t *testing.T) {
+func TestOnlyRebuildersAreTrustedAboutSecondRuns(t *testing.T) {
 	notary := sealtest.NewNotary(t)
 	payload := sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", artifact.Digest(strings.Repeat("a", 64)))
 	sealed, again := notary.Bundle(t, payload), notary.Reproduction(t, sealtest.Reproduced(t, payload))
@@ -419,7 +419,7 @@ func TestOnlyRebuildersAreBelievedAboutSecondRuns(t *testing.T) {
 
 // Who says that there are SBOMs seals nothing by that, and nobody else is trusted about
 // them: not who builds or reproduces, and not a key that speaks for any builder.
-func TestOnlyDescribersAreBelievedAboutSBOMs(t *testing.T) {
+func TestOnlyDescribersAreTrustedAboutSBOMs(t *testing.T) {
 	notary := sealtest.NewNotary(t)
 	about := artifact.Digest(strings.Repeat("a", 64))
 	sealed, described := notary.Bundle(t, sealtest.Payload(t, "s3://minio:9000/artifacts/a.tgz", about)), notary.Reference(t, sealtest.Described(about, sbom.SPDX))

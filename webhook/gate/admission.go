@@ -59,6 +59,7 @@ func (g *Gate) Fresh() *Gate {
 // fresh remembers no Workflow.
 type fresh struct{ Definitions }
 
+// Recent is nil.
 func (fresh) Recent(context.Context, string, string, string) *definition.Workflow { return nil }
 
 // Admission is a request to create a pod.

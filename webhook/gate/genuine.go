@@ -19,10 +19,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/tag"
 )
 
-// maxTagAge is how far a tag's issue time may be from now. Both webhooks are
-// called within one request; the rest is what two replicas' clocks may differ.
-const maxTagAge = 30 * time.Second
-
 // OpenTag says whether a tag is ours, about this very pod and fresh.
 func (g *Gate) OpenTag(value string, a Admission) (tag.Tag, error) {
 	return openTag(value, a, g.Clock.Now(), reason.TagInvalid)
@@ -49,7 +45,7 @@ func openTag(value string, a Admission, now time.Time, stale reason.Code) (tag.T
 		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag is about pod %s/%s", t.Namespace, t.Pod)
 	case t.Creator != a.Creator || t.Creator == "":
 		return tag.Tag{}, reason.New(reason.TagInvalid, "its tag was issued to another creator")
-	case age > maxTagAge || age < -maxTagAge:
+	case age > tag.MaxTagAge || age < -tag.MaxTagAge:
 		return tag.Tag{}, reason.New(stale, "its tag was issued at %s, and it is %s: if the pod is new, look at the clocks of the webhook's nodes and the API server's",
 			t.IssuedAt.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}

@@ -275,33 +275,3 @@ func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alph
 	}
 	return nil
 }
-
-// addPart takes what a directory has at a path: a file, and what lies below it.
-func (c *collection) addPart(files content.Files, path string, by *part) *reason.Error {
-	for _, f := range files {
-		if f.Path == path && c.in.Location().Kind == artifact.KindObject {
-			last, no := c.over(storedFile{f.SHA256, by}, c.object, path)
-			if c.object = &last; no != nil {
-				return no
-			}
-		}
-		if rest, below := strings.CutPrefix(f.Path, path+"/"); below {
-			if no := c.add(rest, f.SHA256, by); no != nil {
-				return no
-			}
-		}
-	}
-	return nil
-}
-
-// rivals are the writers that may have changed what lies at a part's location: who was
-// to store something at, above or below it, where the input lies. Whose seal is there is
-// another part and none of them, unless it stored the same object.
-func (c *collection) rivals(writers evidence.Writers, at artifact.Location) evidence.Writers {
-	return writers.Declaring(func(l artifact.Location) bool { return at.Overlaps(l) && c.in.Location().Overlaps(l) }).ButSealed(func(uid string) bool {
-		return slices.ContainsFunc(c.seals, func(s v1alpha1.ArtifactSeal) bool {
-			l := evidence.LocationOf(&s)
-			return s.Spec.Provenance == uid && l.Overlaps(at) && (l != at || at.Kind == artifact.KindPrefix)
-		})
-	})
-}

@@ -45,7 +45,8 @@ const shareOfCopies = 16
 // Handlers answer admission requests.
 type Handlers struct {
 	Gate *gate.Gate
-	// Identity is which Argo is trusted now; nil: the gate's own.
+	// Identity is which Argo is trusted now; nil: the gate's own. It and Trust change
+	// while we run: each request asks once.
 	Identity   func() argo.Identity
 	Trust      func() (evidence.Trust, error)
 	Namespaces Namespaces

@@ -102,6 +102,38 @@ type PolicyRules struct {
 	Images []ImageRule `json:"images,omitempty"`
 }
 
+// Allow lists what needs no seal of the consumer's own workflow.
+type Allow struct {
+	// s3 are objects that come from outside.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	S3 []S3Input `json:"s3,omitempty"`
+	// gcs are objects in Google Cloud Storage that come from outside.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	GCS []GCSInput `json:"gcs,omitempty"`
+	// azure are blobs in Azure Blob Storage that come from outside.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Azure []AzureInput `json:"azure,omitempty"`
+	// http are URLs that Argo fetches.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	HTTP []HTTPInput `json:"http,omitempty"`
+	// git are repositories that Argo clones.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Git []GitInput `json:"git,omitempty"`
+	// producers are those whose seals count in other workflows.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	Producers []TrustedProducer `json:"producers,omitempty"`
+	// failedProducers lets outputs of steps that failed count, those of the
+	// workflow's own and of the producers that are trusted.
+	// +optional
+	FailedProducers bool `json:"failedProducers,omitempty"`
+}
+
 // TrustedProducer is whose seals count in other workflows.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.namespaces) != (has(self.sameNamespace) && self.sameNamespace)",message="say where the producing workflow may have run: exactly one of namespaces and sameNamespace: true"

@@ -1,38 +1,6 @@
 package v1alpha1
 
-// What a policy allows that nothing in the cluster made: places, and by what their content holds.
-
-// Allow lists what needs no seal of the consumer's own workflow.
-type Allow struct {
-	// s3 are objects that come from outside.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	S3 []S3Input `json:"s3,omitempty"`
-	// gcs are objects in Google Cloud Storage that come from outside.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	GCS []GCSInput `json:"gcs,omitempty"`
-	// azure are blobs in Azure Blob Storage that come from outside.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	Azure []AzureInput `json:"azure,omitempty"`
-	// http are URLs that Argo fetches.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	HTTP []HTTPInput `json:"http,omitempty"`
-	// git are repositories that Argo clones.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	Git []GitInput `json:"git,omitempty"`
-	// producers are those whose seals count in other workflows.
-	// +optional
-	// +kubebuilder:validation:MaxItems=16
-	Producers []TrustedProducer `json:"producers,omitempty"`
-	// failedProducers lets outputs of steps that failed count, those of the
-	// workflow's own and of the producers that are trusted.
-	// +optional
-	FailedProducers bool `json:"failedProducers,omitempty"`
-}
+// Inputs from outside: their places, and what has to hold of their content.
 
 // Content says which content of an input from outside is admitted; exactly one
 // field is given.

@@ -1,6 +1,6 @@
 package v1alpha1
 
-// Rules about the images of steps.
+// Rules about container images, of all pods, Argo's or not.
 
 // ImageRule admits container images, and is about all whose name matches.
 //
