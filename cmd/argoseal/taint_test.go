@@ -124,6 +124,113 @@ func TestWhatIsAdvisedCanBePasted(t *testing.T) {
 	}
 }
 
+// madeDigest is what the steps of sealedRecord make.
+const madeDigest artifact.Digest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+// sealedRecord is the record of a step of that UID, and its seal.
+func sealedRecord(t *testing.T, n *sealtest.Notary, uid string, change func(*provenance.Facts)) *v1alpha1.Provenance {
+	t.Helper()
+	f := sealtest.Facts("s3://minio:9000/b/"+uid, madeDigest)
+	f.Step.Pod.UID = uid
+	if change != nil {
+		change(&f)
+	}
+	payload, err := provenance.Build(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: f.Step.Namespace, Name: uid, CreationTimestamp: metav1.Now()}}
+	p.Status.Bundle = string(n.Bundle(t, payload))
+	return p
+}
+
+// lookedAt is what a Revocation was found to touch of records that one notary has sealed.
+func lookedAt(t *testing.T, n *sealtest.Notary, r *v1alpha1.Revocation, records ...*v1alpha1.Provenance) *touched {
+	t.Helper()
+	domain := n.Domain(t, "test")
+	domain.Builders = verify.BuildersOf("test")
+	root, err := verify.New(domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := &touched{revocation: r, root: root, whoever: root, now: time.Now()}
+	for _, p := range records {
+		if err := seen.record(io.Discard, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen.leftOut > 0 {
+		t.Fatalf("%d records are left out", seen.leftOut)
+	}
+	return seen
+}
+
+// becauseOf are the descendants, by what is said of each.
+func becauseOf(seen *touched) map[string]string {
+	all := map[string]string{}
+	for _, d := range trace.Descend(seen.links) {
+		all[d.Record] = d.Because
+	}
+	return all
+}
+
+// takesAny has a step take what lies at a place, whatever it is.
+func takesAny(uri string) func(*provenance.Facts) {
+	return func(f *provenance.Facts) {
+		f.Inputs = append(f.Inputs, provenance.Input{Name: "x", URI: uri, Archive: content.ArchiveNone, Policy: "outside"})
+	}
+}
+
+// A step that warn or audit let run with something that is revoked has lost its pins: its
+// statement names no input. It is listed, and whoever took what it made. Its twin was refused for
+// something else.
+func TestWhoWasLetRunDespiteARevocationIsListed(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	admitted := func(verdict reason.Code) func(*provenance.Facts) {
+		return func(f *provenance.Facts) { f.Mode, f.Verdict, f.Inputs = v1alpha1.ModeWarn, verdict, nil }
+	}
+	r := &v1alpha1.Revocation{Spec: v1alpha1.RevocationSpec{Digests: []string{strings.Repeat("c", 64)}}}
+	seen := lookedAt(t, n, r, sealedRecord(t, n, "revoked", admitted(reason.Revoked)), sealedRecord(t, n, "unproven", admitted(reason.NoProvenance)),
+		sealedRecord(t, n, "after", takesAny("s3://minio:9000/b/revoked")), sealedRecord(t, n, "after-unproven", takesAny("s3://minio:9000/b/unproven")))
+	want := map[string]string{"revoked": "may have taken it: admission said Revoked", "after": "may have taken s3://minio:9000/b/revoked"}
+	if d := gocmp.Diff(want, becauseOf(seen)); d != "" || seen.unproven != 2 {
+		t.Errorf("%d unproven, (-want +got):\n%s", seen.unproven, d)
+	}
+	// What is named says so itself.
+	r.Spec.Digests = []string{string(madeDigest)}
+	if got := becauseOf(lookedAt(t, n, r, sealedRecord(t, n, "revoked", admitted(reason.Revoked))))["revoked"]; got != "artifact sha256:"+string(madeDigest) {
+		t.Errorf("it is named for %q", got)
+	}
+}
+
+// What a tainted step has stored beside what is sealed has no digest. Whoever takes it by a policy
+// that admits any content is listed. Nothing lies where an optional output was not stored.
+func TestWhoTakesAnUnsealedOutputIsListed(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	r := &v1alpha1.Revocation{Spec: v1alpha1.RevocationSpec{Digests: []string{string(madeDigest)}}}
+	made := sealedRecord(t, n, "made", nil)
+	made.Status.Outputs = []v1alpha1.OutputStatus{
+		{Name: "sealed", Location: "s3://minio:9000/b/made", SHA256: string(madeDigest)},
+		{Name: "second", Location: "s3://minio:9000/b/second", Reason: string(reason.OutputUnreadable)},
+		{Name: "absent", Location: "s3://minio:9000/b/absent", Reason: string(reason.OutputAbsent)},
+		{Name: "packed", Reason: string(reason.ArchiveUnsupported)},
+	}
+	other := func(uid, uri string) *v1alpha1.Provenance {
+		return sealedRecord(t, n, uid, func(f *provenance.Facts) {
+			takesAny(uri)(f)
+			f.Subjects[0].SHA256, f.Subjects[0].Tree = artifact.DigestOfText(uid), artifact.DigestOfText(uid)
+		})
+	}
+	seen := lookedAt(t, n, r, made, other("took", "s3://minio:9000/b/second"), other("beside", "s3://minio:9000/b/second2"), other("nothing", "s3://minio:9000/b/absent"))
+	want := map[string]string{"made": "artifact sha256:" + string(madeDigest), "took": "may have taken s3://minio:9000/b/second"}
+	if d := gocmp.Diff(want, becauseOf(seen)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if raw, err := json.Marshal(trace.Made{URI: "x"}); err != nil || string(raw) != `{"uri":"x"}` {
+		t.Errorf("in JSON: %s, %v", raw, err)
+	}
+}
+
 // What was made from a stolen key's artifacts is listed, whichever key it was sealed under.
 // What nobody can follow is counted, and not taken for nothing.
 func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
@@ -132,20 +239,9 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 		return sealtest.NewNotaryWith(t, sealtest.Backend{Log: log, TrustedRoot: log.TrustedRoot})
 	}
 	first, second, stranger := of(), of(), of()
-	digest := artifact.Digest(strings.Repeat("a", 64))
+	const digest = madeDigest
 	record := func(n *sealtest.Notary, uid string, change func(*provenance.Facts)) *v1alpha1.Provenance {
-		f := sealtest.Facts("s3://minio:9000/b/"+uid, digest)
-		f.Step.Pod.UID = uid
-		if change != nil {
-			change(&f)
-		}
-		payload, err := provenance.Build(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: f.Step.Namespace, Name: uid, CreationTimestamp: metav1.Now()}}
-		p.Status.Bundle = string(n.Bundle(t, payload))
-		return p
+		return sealedRecord(t, n, uid, change)
 	}
 	made := record(first, "made", nil)
 	took := record(second, "took", func(f *provenance.Facts) {
@@ -241,8 +337,11 @@ func endedAnHourAgo(t *testing.T, trustedRoot []byte) []byte {
 // Whom nobody can list is counted; a list that a seal is missing from for long is an error.
 func TestATaintSaysWhoIsNotListed(t *testing.T) {
 	now := time.Now()
-	record := func(age time.Duration, why reason.Code) *v1alpha1.Provenance {
+	record := func(age time.Duration, why reason.Code, outputs ...reason.Code) *v1alpha1.Provenance {
 		p := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-age))}}
+		for _, o := range outputs {
+			p.Status.Outputs = append(p.Status.Outputs, v1alpha1.OutputStatus{Reason: string(o)})
+		}
 		if why != "" {
 			p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: metav1.ConditionFalse, Reason: string(why)}}
 		}
@@ -260,7 +359,9 @@ func TestATaintSaysWhoIsNotListed(t *testing.T) {
 		"on its way for long":     {records: []*v1alpha1.Provenance{record(70*time.Second, reason.Pending), record(0, "")}, pending: 2, code: reason.ProvenancePending},
 		"claimed long ago":        {records: []*v1alpha1.Provenance{record(time.Hour, "")}, pending: 1, code: reason.ProvenancePending},
 		"never sealed":            {records: []*v1alpha1.Provenance{record(time.Hour, reason.WorkflowGone)}, unproven: 1, says: "1 records do not say what their steps took"},
-		"nothing was stored":      {records: []*v1alpha1.Provenance{record(time.Hour, reason.NothingToSeal), record(time.Hour, reason.OutputAbsent)}},
+		"nothing was stored":      {records: []*v1alpha1.Provenance{record(time.Hour, reason.NothingToSeal), record(time.Hour, reason.OutputAbsent, reason.OutputAbsent, reason.OutputAbsent)}},
+		"all but the first was":   {records: []*v1alpha1.Provenance{record(time.Hour, reason.OutputAbsent, reason.OutputAbsent, reason.ArchiveUnsupported)}, unproven: 1, says: "1 records do not say what their steps took"},
+		"of which nobody knows":   {records: []*v1alpha1.Provenance{record(time.Hour, reason.OutputAbsent)}, unproven: 1, says: "1 records do not say what their steps took"},
 		"late, and one is forged": {records: []*v1alpha1.Provenance{record(time.Hour, "")}, pending: 1, leftOut: 1, code: reason.ProvenanceInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -316,24 +417,28 @@ func TestWhatIsNamedOfAnImage(t *testing.T) {
 // What lies at a place without a seal is told to a trace, whatever its record says.
 func TestEntriesOfWhatIsNotSealed(t *testing.T) {
 	const uri = "s3://minio:9000/b/x"
-	hex := strings.Repeat("a", 64)
+	hex, none := strings.Repeat("a", 64), v1alpha1.OutputStatus{}
 	for name, c := range map[string]struct {
 		bundle, why string
 		out         v1alpha1.OutputStatus
 		want        []string
 	}{
+		"no output is known":   {"", "WorkflowGone", none, []string{"WorkflowGone"}},
+		"there was no output":  {"", "NothingToSeal", none, nil},
 		"sealed":               {"{}", "Sealed", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"sealed"}},
 		"an output without":    {"{}", "Sealed", v1alpha1.OutputStatus{Location: uri, Reason: "OutputUnreadable"}, []string{"OutputUnreadable"}},
 		"none is sealed":       {"", "WorkflowGone", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"WorkflowGone"}},
 		"on its way":           {"", "", v1alpha1.OutputStatus{Location: uri, SHA256: hex}, []string{"Pending"}},
 		"was not stored":       {"{}", "Sealed", v1alpha1.OutputStatus{Location: uri, Reason: "OutputAbsent"}, nil},
 		"none was stored":      {"", "OutputAbsent", v1alpha1.OutputStatus{Location: uri}, nil},
-		"nobody knows a place": {"", "WorkflowGone", v1alpha1.OutputStatus{}, nil},
+		"nobody knows a place": {"{}", "Sealed", v1alpha1.OutputStatus{Name: "o", Reason: "ArchiveUnsupported"}, []string{"ArchiveUnsupported"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &v1alpha1.Provenance{}
 			p.Spec.PodCreatedAt = metav1.Unix(7, 0)
-			p.Status.Bundle, p.Status.Outputs = c.bundle, []v1alpha1.OutputStatus{c.out}
+			if p.Status.Bundle = c.bundle; c.out.Name+c.out.Location != "" {
+				p.Status.Outputs = []v1alpha1.OutputStatus{c.out}
+			}
 			if c.why != "" {
 				p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSealed, Reason: c.why}}
 			}

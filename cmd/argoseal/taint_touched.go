@@ -71,10 +71,9 @@ func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 	named := namedIn(t.revocation, s, result.KeyHint)
 	having, because := directoriesWith(t.revocation, p, s)
 	t.directories = append(t.directories, having...)
-	if named == "" {
-		named = because
-	}
-	if t.links = append(t.links, trace.LinkOf(s, named)); len(t.links) > maxEntries {
+	l := trace.LinkOf(s, cmp.Or(named, because, mayHaveTaken(s)))
+	l.Made = append(l.Made, unsealedOf(p)...)
+	if t.links = append(t.links, l); len(t.links) > maxEntries {
 		return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
 	}
 	return nil
@@ -88,9 +87,31 @@ func (t *touched) unsealed(p *v1alpha1.Provenance) {
 		if p.CreationTimestamp.Time.Before(t.now.Add(-pendingFor)) {
 			t.late++
 		}
-	case !storedNothing(c.Reason):
+	case mayHaveStored(p):
 		t.unproven++
 	}
+}
+
+// unsealedOf are the places where a record says that something without a seal may have been
+// stored.
+func unsealedOf(p *v1alpha1.Provenance) (all []trace.Made) {
+	for _, o := range p.Status.Outputs {
+		sealed := p.Status.Bundle != "" && o.SHA256 != ""
+		if why := cmp.Or(o.Reason, whyUnsealed(p)); !sealed && o.Location != "" && !storedNothing(why) {
+			all = append(all, trace.Made{URI: o.Location})
+		}
+	}
+	return all
+}
+
+// mayHaveTaken says why a step is listed whose statement does not name what it took: mode warn or
+// audit let it run with something that is revoked. It may have been by another Revocation: the
+// code is all that is stated.
+func mayHaveTaken(s *provenance.Statement) string {
+	if s.Verdict != reason.Revoked {
+		return ""
+	}
+	return "may have taken it: admission said " + string(reason.Revoked)
 }
 
 // namedIn is what a Revocation names of a step: what it made, or what it was made from

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -171,7 +172,7 @@ func (o *traceOptions) each(cmd *cobra.Command, api client.Reader, look func(*v1
 }
 
 // entriesOf are the outputs of a record: those that are sealed, and those that may lie where
-// something sealed was before.
+// something sealed was before. A record need not say where, or of which outputs.
 func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
 	var entries []trace.Entry
 	for _, out := range p.Status.Outputs {
@@ -180,7 +181,7 @@ func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
 			URI: out.Location, SHA256: artifact.Digest(out.SHA256), Made: p.CreationTimestamp.Time, Begun: p.Spec.PodCreatedAt.Time,
 		}
 		if p.Status.Bundle == "" || out.SHA256 == "" {
-			if e.SHA256, e.Unsealed = "", cmp.Or(out.Reason, whyUnsealed(p)); out.Location != "" && !storedNothing(e.Unsealed) {
+			if e.SHA256, e.Unsealed = "", cmp.Or(out.Reason, whyUnsealed(p)); !storedNothing(e.Unsealed) {
 				entries = append(entries, e)
 			}
 			continue
@@ -189,6 +190,9 @@ func entriesOf(p *v1alpha1.Provenance) []trace.Entry {
 			e.Images = append(e.Images, artifact.Digest(i.SHA256))
 		}
 		entries = append(entries, e)
+	}
+	if len(p.Status.Outputs) == 0 && p.Status.Bundle == "" && mayHaveStored(p) {
+		entries = append(entries, trace.Entry{Namespace: p.Namespace, Record: p.Name, Made: p.CreationTimestamp.Time, Begun: p.Spec.PodCreatedAt.Time, Unsealed: whyUnsealed(p)})
 	}
 	return entries
 }
@@ -205,6 +209,17 @@ func whyUnsealed(p *v1alpha1.Provenance) string {
 // did not stage is not uploaded.
 func storedNothing(why string) bool {
 	return why == string(reason.NothingToSeal) || why == string(reason.OutputAbsent)
+}
+
+// mayHaveStored says whether the step of a record without a seal may have stored something. The
+// reason of such a record is that of its first output alone.
+func mayHaveStored(p *v1alpha1.Provenance) bool {
+	switch why := whyUnsealed(p); {
+	case why == string(reason.OutputAbsent):
+		return len(p.Status.Outputs) == 0 || slices.ContainsFunc(p.Status.Outputs, func(o v1alpha1.OutputStatus) bool { return o.Reason != why })
+	default:
+		return !storedNothing(why)
+	}
 }
 
 // recordReader reads and verifies records, each once.

@@ -23,10 +23,11 @@ type Descendant struct {
 	Made []Made `json:"made"`
 }
 
-// Made is an artifact.
+// Made is an artifact. Without a digest it is what has no seal and may have been stored: nobody
+// knows which bytes.
 type Made struct {
 	URI    string          `json:"uri"`
-	SHA256 artifact.Digest `json:"sha256"`
+	SHA256 artifact.Digest `json:"sha256,omitempty"`
 	Tree   artifact.Digest `json:"treeSha256,omitempty"`
 	// Images are the digests of container images that lay in it.
 	Images []artifact.Digest `json:"images,omitempty"`
@@ -79,32 +80,40 @@ func LinkOf(s *provenance.Statement, named string) Link {
 func Descend(all []Link) []Descendant {
 	var out []Descendant
 	touched := map[string]bool{}
-	tainted := stock{places: map[place]bool{}, at: map[string]bool{}, content: map[artifact.Digest]string{}, images: map[artifact.Digest]string{}}
 	add := func(l Link, because string, distance int) {
 		touched[l.Namespace+"/"+l.Record] = true
 		out = append(out, Descendant{l.Namespace, l.Record, l.Workflow, l.Template, because, distance, l.Made})
 	}
 	front := 0
+	var left []held
 	for _, l := range all {
 		if l.Named != "" {
 			add(l, l.Named, 0)
+		} else {
+			left = append(left, hold(l))
 		}
 	}
 	for distance := 1; front < len(out); distance++ {
+		// What the rounds before have found touches nobody who is left: they were held to it.
+		tainted := newStock()
 		for _, d := range out[front:] {
 			for _, m := range d.Made {
 				tainted.add(m)
 			}
 		}
 		front = len(out)
-		for _, l := range all {
+		others := left[:0]
+		for _, l := range left {
 			if touched[l.Namespace+"/"+l.Record] {
 				continue
 			}
 			if because := tainted.touches(l); because != "" {
-				add(l, because, distance)
+				add(l.Link, because, distance)
+			} else {
+				others = append(others, l)
 			}
 		}
+		left = others
 	}
 	slices.SortStableFunc(out, func(a, b Descendant) int {
 		return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Workflow, b.Workflow), cmp.Compare(a.Record, b.Record))
@@ -112,7 +121,23 @@ func Descend(all []Link) []Descendant {
 	return out
 }
 
-// stock is what steps that were found have stored.
+// held is a link with the locations of what it took, read once; nil for what is none.
+type held struct {
+	Link
+	at []*artifact.Location
+}
+
+func hold(l Link) held {
+	h := held{Link: l, at: make([]*artifact.Location, len(l.Took))}
+	for i, in := range l.Took {
+		if at, err := artifact.ParseLocation(in.URI); err == nil {
+			h.at[i] = &at
+		}
+	}
+	return h
+}
+
+// stock is what the steps of a round have stored.
 type stock struct {
 	places map[place]bool
 	// at has the locations alone, and all has them once each.
@@ -120,15 +145,21 @@ type stock struct {
 	all []artifact.Location
 	// directories are those of them below which something lies.
 	directories []artifact.Location
+	// unsealed are places at which, above or below which something may lie that has no seal.
+	unsealed []artifact.Location
 	// content says where bytes, or a tree, were stored first, and images where an image was:
 	// its manifest, or a layout with it.
 	content, images map[artifact.Digest]string
 }
 
+func newStock() *stock {
+	return &stock{places: map[place]bool{}, at: map[string]bool{}, content: map[artifact.Digest]string{}, images: map[artifact.Digest]string{}}
+}
+
 // touches says what of the stock a step took or used; empty for nothing.
-func (s *stock) touches(l Link) string {
-	for _, in := range l.Took {
-		if because := s.taken(in); because != "" {
+func (s *stock) touches(l held) string {
+	for i, in := range l.Took {
+		if because := s.taken(in, l.at[i]); because != "" {
 			return because
 		}
 	}
@@ -147,7 +178,14 @@ type place struct {
 }
 
 func (s *stock) add(m Made) {
+	known := s.places[place{m.URI, m.SHA256}]
 	s.places[place{m.URI, m.SHA256}] = true
+	if m.SHA256 == "" {
+		if l, err := artifact.ParseLocation(m.URI); err == nil && !known {
+			s.unsealed = append(s.unsealed, l)
+		}
+		return
+	}
 	for _, d := range []artifact.Digest{m.SHA256, m.Tree} {
 		if d != "" && s.content[d] == "" {
 			s.content[d] = m.URI
@@ -173,15 +211,21 @@ func (s *stock) add(m Made) {
 }
 
 // taken says what of the stock an input is, lies in or may be; empty for nothing. A seal
-// says who made an input: others may have made the same elsewhere.
-func (s *stock) taken(in Taken) string {
-	if s.places[place{in.URI, in.SHA256}] {
+// says who made an input: others may have made the same elsewhere. What has no seal is taken
+// only where any content is admitted.
+func (s *stock) taken(in Taken, at *artifact.Location) string {
+	if in.SHA256 != "" && s.places[place{in.URI, in.SHA256}] {
 		return "took " + in.URI
 	}
 	took, among := "took ", s.directories
-	if at, err := artifact.ParseLocation(in.URI); err == nil {
+	if at != nil {
 		if !in.Sealed && in.SHA256 == "" && in.Tree == "" {
 			took = "may have taken "
+			for _, l := range s.unsealed {
+				if l.Overlaps(*at) {
+					return took + l.URI()
+				}
+			}
 			if at.Kind == artifact.KindPrefix {
 				among = s.all
 			} else if s.at[in.URI] {
@@ -189,7 +233,7 @@ func (s *stock) taken(in Taken) string {
 			}
 		}
 		for _, l := range among {
-			if l.Overlaps(at) {
+			if l.Overlaps(*at) {
 				return took + l.URI()
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -51,6 +52,55 @@ func TestWhoUsesATaintedImageIsTouched(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// What has no seal may be anything: it is taken where any content is admitted, at its place, above
+// or below. Whoever says by a seal or a digest what it took has not taken it.
+func TestWhatHasNoSealMayBeTaken(t *testing.T) {
+	took := func(key string, sha256 artifact.Digest, sealed bool) trace.Link {
+		return trace.Link{Record: key, Took: []trace.Taken{{Made: trace.Made{URI: bucket + key, SHA256: sha256}, Sealed: sealed}}}
+	}
+	var got []string
+	for _, d := range trace.Descend([]trace.Link{
+		{Record: "made", Named: "named", Made: []trace.Made{{URI: bucket + "p/d/"}, {URI: bucket + "f"}, {URI: bucket + "f"}}},
+		took("p/d/x", "", false), took("f", "", false), took("p/", "", false), took("p/d/y", digest("1"), false), took("p/d/z", digest("1"), true), took("f2", "", false),
+	}) {
+		got = append(got, fmt.Sprintf("%s: %s", d.Record, d.Because))
+	}
+	want := []string{"made: named", "f: may have taken " + bucket + "f", "p/: may have taken " + bucket + "p/d/", "p/d/x: may have taken " + bucket + "p/d/"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// A long chain among many others is followed while somebody waits for it.
+func TestALongChainIsFollowed(t *testing.T) {
+	const long, many = 1000, 5000
+	var links []trace.Link
+	for i := range long {
+		links = append(links, trace.Link{
+			Record: fmt.Sprint(i), Named: map[bool]string{true: "named"}[i == 0], Made: []trace.Made{{URI: fmt.Sprint(bucket, "chain/", i, "/"), SHA256: digest("1")}},
+			Took: []trace.Taken{{Made: trace.Made{URI: fmt.Sprint(bucket, "chain/", i-1, "/"), SHA256: digest("1")}, Sealed: true}},
+		})
+	}
+	for i := range many {
+		links = append(links, trace.Link{Record: fmt.Sprint("other", i), Took: []trace.Taken{{Made: trace.Made{URI: fmt.Sprint(bucket, "chain/x", i), SHA256: digest("2")}, Sealed: true}}})
+	}
+	done := make(chan []trace.Descendant, 1)
+	go func() { done <- trace.Descend(links) }()
+	for began := worked(t); ; {
+		select {
+		case found := <-done:
+			if len(found) != long || found[long-1].Distance != long-1 {
+				t.Errorf("it finds %d", len(found))
+			}
+			return
+		case <-time.After(100 * time.Millisecond):
+			if took := worked(t) - began; took > 10*time.Second {
+				t.Fatalf("it has not ended after %s of a processor's work", took)
+			}
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ type Entry struct {
 	Namespace, Record string
 	// WorkflowUID and PodUID are those of the producer.
 	WorkflowUID, PodUID string
-	// URI is the location.
+	// URI is the location; empty for what has no seal and lies nobody knows where.
 	URI    string
 	SHA256 artifact.Digest
 	// Images are the digests of container images that lay in it.
@@ -34,6 +34,8 @@ type Index struct {
 	unsealed  []unsealed
 	// nowhere is how many have a location that is none.
 	nowhere int
+	// placeless are those without a seal of which nobody knows the location.
+	placeless []Entry
 }
 
 // unsealed is an entry of what has no seal.
@@ -42,11 +44,15 @@ type unsealed struct {
 	at artifact.Location
 }
 
-// NewIndex makes the index of some entries. Those whose location is none are left out, and
-// a graph has a note of that.
+// NewIndex makes the index of some entries. Those whose location is none, or not known, are
+// left out, and a graph has a note of that.
 func NewIndex(entries []Entry) *Index {
 	x := &Index{bySeal: map[string][]Entry{}, byContent: map[string][]Entry{}}
 	for _, e := range entries {
+		if e.URI == "" && e.Unsealed != "" {
+			x.placeless = append(x.placeless, e)
+			continue
+		}
 		l, err := artifact.ParseLocation(e.URI)
 		if err != nil {
 			x.nowhere++
@@ -104,6 +110,17 @@ func (x *Index) unsealedSince(e Entry) (newest Entry, found bool) {
 		}
 	}
 	return newest, found
+}
+
+// placelessSince is how many entries without a seal, of which nobody knows the location, are not
+// before an entry.
+func (x *Index) placelessSince(e Entry) (n int) {
+	for _, u := range x.placeless {
+		if !u.before(e) && u.otherThan(e) {
+			n++
+		}
+	}
+	return n
 }
 
 // before says whether an entry's pod ran before that of another. At the same time is not

@@ -38,6 +38,9 @@ func (n *notes) about(index *Index, e Entry) {
 	if since, ok := index.unsealedSince(e); ok {
 		n.add("unsealed since: " + since.unsealedNote())
 	}
+	if placeless := index.placelessSince(e); placeless > 0 {
+		n.add(fmt.Sprintf("unsealed since: %d outputs without a seal, whose place nobody knows: one may lie here", placeless))
+	}
 	var others []string
 	for _, o := range index.Find("", e.SHA256) {
 		if o.SHA256 == e.SHA256 && o.otherThan(e) {

@@ -176,6 +176,27 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// What may lie anywhere may lie there: who stored something without a seal is counted, where its
+// record does not say where, unless it was before.
+func TestWhatLiesNobodyKnowsWhereIsNoted(t *testing.T) {
+	for name, c := range map[string]struct {
+		record string
+		minute int
+		want   bool
+	}{
+		"later": {"later", 6, true}, "at the same time": {"later", 5, true}, "before": {"before", 4, false}, "another output of the record": {"release", 5, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := chain()
+			w.entries = append(w.entries, trace.Entry{Namespace: "ci", Record: c.record, Made: noon.Add(time.Duration(c.minute) * time.Minute), Unsealed: "WorkflowGone"})
+			g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, bucket+"w/app.tgz", "")
+			if err != nil || (len(g.Notes) == 1 && strings.HasPrefix(g.Notes[0], "unsealed since: 1 outputs without a seal, whose place nobody knows")) != c.want || len(g.Notes) > 1 {
+				t.Errorf("%v, %v", g, err)
+			}
+		})
+	}
+}
+
 // However many records are passed over, notes of them end.
 func TestNotesAreBounded(t *testing.T) {
 	w := chain()
