@@ -14,6 +14,7 @@ type Descendant struct {
 	// Record is the name of its Provenance.
 	Record   string `json:"record"`
 	Workflow string `json:"workflow"`
+	// Template is empty where the record has no seal.
 	Template string `json:"template"`
 	// Because says what of it was named, or which artifact it took.
 	Because string `json:"because"`
@@ -165,7 +166,7 @@ func (s *stock) touches(l held) string {
 	}
 	for _, d := range l.Used {
 		if from := s.images[d]; from != "" {
-			return "used image sha256:" + string(d) + ", made at " + from
+			return "used image sha256:" + string(d) + ", which lay at " + from
 		}
 	}
 	return ""

@@ -47,8 +47,8 @@ func TestWhoUsesATaintedImageIsTouched(t *testing.T) {
 		}
 	}
 	want := []string{
-		"0 build: named", "1 mounts: used image sha256:" + string(child) + ", made at " + bucket + "i/layout.tgz",
-		"1 runs: used image sha256:" + string(manifest) + ", made at " + bucket + "i/manifest.json", "2 after: took " + bucket + "u/mounts",
+		"0 build: named", "1 mounts: used image sha256:" + string(child) + ", which lay at " + bucket + "i/layout.tgz",
+		"1 runs: used image sha256:" + string(manifest) + ", which lay at " + bucket + "i/manifest.json", "2 after: took " + bucket + "u/mounts",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

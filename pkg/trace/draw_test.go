@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/argoseal/argoseal/pkg/trace"
 )
@@ -25,6 +26,22 @@ func chained(steps int) *trace.Graph {
 	source := fmt.Sprint("A", steps+1)
 	g.Items = append(g.Items, &trace.Item{ID: source, URI: "git+https://example.com/repo@" + strings.Repeat("a", 40), Kind: trace.KindSource})
 	return g
+}
+
+// However long a chain is, a line of its tree has room for what it says.
+func TestATreeIsNotWiderThanATerminal(t *testing.T) {
+	var b strings.Builder
+	if err := chained(300).Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if indent := utf8.RuneCountInString(line) - utf8.RuneCountInString(strings.TrimLeft(line, " │├└─")); indent > 130 {
+			t.Fatalf("%d characters stand before %q", indent, strings.TrimLeft(line, " │├└─"))
+		}
+	}
+	if !strings.Contains(b.String(), "S300: step") {
+		t.Error("it does not go to its end")
+	}
 }
 
 var (

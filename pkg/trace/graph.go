@@ -71,7 +71,7 @@ type Step struct {
 	Level       string          `json:"level"`
 	Mode        string          `json:"mode"`
 	// Verdict is why admission took the step's inputs for unproven and let it run all the
-	// same; empty where they were proven. Then the statement names no input.
+	// same; empty where it refused nothing. Our notary then states no input.
 	Verdict    string    `json:"verdict,omitempty"`
 	Outcome    string    `json:"outcome"`
 	FinishedAt time.Time `json:"finishedAt"`
@@ -100,7 +100,11 @@ func (s *Step) unproven() string {
 	if s.Verdict == "" {
 		return ""
 	}
-	return fmt.Sprintf("its inputs are not proven, and none is stated: admission said %s, and it ran in mode %s all the same", s.Verdict, s.Mode)
+	stated := ", and none is stated"
+	if len(s.Inputs) > 0 {
+		stated = ""
+	}
+	return fmt.Sprintf("its inputs are not proven%s: admission said %s, and it ran in mode %s all the same", stated, s.Verdict, s.Mode)
 }
 
 // End is where a chain ends for want of evidence: at an item, or at a step whose inputs

@@ -123,6 +123,30 @@ func (x *Index) placelessSince(e Entry) (n int) {
 	return n
 }
 
+// sealedSince are the entries of what was sealed elsewhere, below an entry's location or above, and
+// not before it.
+func (x *Index) sealedSince(e Entry) []Entry {
+	at, err := artifact.ParseLocation(e.URI)
+	if err != nil {
+		return nil
+	}
+	var found []Entry
+	for uri, all := range x.byContent {
+		if uri == e.URI || uri != all[0].URI { // by a digest
+			continue
+		}
+		if l, err := artifact.ParseLocation(uri); err != nil || !l.Overlaps(at) {
+			continue
+		}
+		for _, o := range all {
+			if !o.before(e) && o.otherThan(e) {
+				found = append(found, o)
+			}
+		}
+	}
+	return latestFirst(found)
+}
+
 // before says whether an entry's pod ran before that of another. At the same time is not
 // before: nobody knows which was first. Nor is a pod that was made later, though its record was
 // first: of pods that have waited for the notary together, any may come first.

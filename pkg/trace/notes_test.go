@@ -11,7 +11,9 @@ import (
 	"unicode"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
+	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/content"
+	"github.com/argoseal/argoseal/pkg/image/oci"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/trace"
@@ -114,8 +116,8 @@ func TestTheNewestRecordDecidesWhatLiesThere(t *testing.T) {
 			if reason.Of(err) != c.code && (err != nil || c.code != "") {
 				t.Fatalf("%v, want %q", err, c.code)
 			}
-			if c.code == reason.NoProvenance && !strings.Contains(err.Error(), "unsealed since: record ci/later") {
-				t.Errorf("it does not say what lies there: %v", err)
+			if c.code == reason.NoProvenance && (!strings.Contains(err.Error(), "unsealed since: record ci/later") || !strings.Contains(err.Error(), "Give --digest, or --namespace")) {
+				t.Errorf("it does not say what lies there, or what to do: %v", err)
 			}
 			if err == nil && (g.Steps[0].Record != "ci/release" || len(g.Notes) > 0) {
 				t.Errorf("step %s, notes %q", g.Steps[0].Record, g.Notes)
@@ -194,6 +196,88 @@ func TestWhatLiesNobodyKnowsWhereIsNoted(t *testing.T) {
 				t.Errorf("%v, %v", g, err)
 			}
 		})
+	}
+}
+
+// What lies at a place is what was sealed last: whoever may have been that, too, or has sealed
+// something above or below since, is noted.
+func TestWhoElseMayHaveStoredThereIsNoted(t *testing.T) {
+	const beside, since = "stored there at about the same time: record ci/", "stored since above or below, as records say: record ci/"
+	app, other := made("w/app.tgz", digest("5"), content.FormTar), digest("6")
+	for name, c := range map[string]struct {
+		change func(*world)
+		digest artifact.Digest
+		want   string
+	}{
+		"nobody":           {func(*world) {}, "", ""},
+		"before":           {func(w *world) { w.step("ci", "v", "other", 4, []provenance.Subject{app}) }, "", ""},
+		"at the same time": {func(w *world) { w.step("ci", "v", "other", 5, []provenance.Subject{app}) }, "", beside + "release at "},
+		"a later pod, recorded before": {func(w *world) {
+			w.step("ci", "v", "other", 4, []provenance.Subject{app})
+			w.entries[4].Begun, w.entries[2].Begun = noon.Add(2*time.Minute), noon.Add(time.Minute)
+		}, "", beside + "other at "},
+		"recorded before, after this one's end": {func(w *world) {
+			w.step("ci", "v", "other", 4, []provenance.Subject{app})
+			w.statements["ci/release"].FinishedAt = noon.Add(3 * time.Minute)
+		}, "", beside + "other at "},
+		"a directory above, since": {func(w *world) {
+			w.step("ci", "v", "other", 6, []provenance.Subject{made("w/", other, content.FormDirectory)})
+		}, "", since + "other at " + bucket + "w/"},
+		"a directory above, before": {func(w *world) {
+			w.step("ci", "v", "other", 4, []provenance.Subject{made("w/", other, content.FormDirectory)})
+		}, "", ""},
+		"beside it, since": {func(w *world) {
+			w.step("ci", "v", "other", 6, []provenance.Subject{made("w/app.tgz2", other, content.FormTar)})
+		}, "", ""},
+		"whatever lies there": {func(w *world) {
+			w.step("ci", "v", "above", 6, []provenance.Subject{made("w/", other, content.FormDirectory)})
+			w.step("ci", "v", "other", 5, []provenance.Subject{app})
+		}, digest("3"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := chain()
+			c.change(w)
+			g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, bucket+"w/app.tgz", c.digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes := strings.Join(g.Notes, "\n"); len(g.Notes) > 1 || !strings.HasPrefix(notes, c.want) || (notes == "") != (c.want == "") {
+				t.Errorf("notes %q, want %q", g.Notes, c.want)
+			}
+		})
+	}
+}
+
+// Whoever asks for an image learns of whom else has it, in whatever bytes.
+func TestWhoElseHasAnImageIsNoted(t *testing.T) {
+	image := digest("e")
+	for name, has := range map[string]bool{"another layout with it": true, "another layout without": false} {
+		t.Run(name, func(t *testing.T) {
+			w := chain()
+			w.step("ci", "v", "other", 3, []provenance.Subject{made("other.tgz", digest("6"), content.FormTar)})
+			w.entries[2].Images = []artifact.Digest{image}
+			if has {
+				w.entries[4].Images = []artifact.Digest{image}
+			}
+			w.statements["ci/release"].Measured = []provenance.Measured{{Output: "o", Image: oci.Image{Digest: image, Kind: oci.KindManifest}}}
+			g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes := strings.Join(g.Notes, "\n"); strings.HasPrefix(notes, "others have the same bytes or image, as records say: record ci/other at ") != has || (notes == "") == has {
+				t.Errorf("notes %q", g.Notes)
+			}
+		})
+	}
+}
+
+// Only a step that states no input is said to state none.
+func TestAnUnprovenStepSaysWhatItStates(t *testing.T) {
+	for _, inputs := range [][]trace.Input{nil, {{Name: "in", Item: "A1"}}} {
+		g := &trace.Graph{Steps: []*trace.Step{{ID: "S1", Verdict: "NoProvenance", Mode: "warn", Inputs: inputs}}}
+		if why := g.Ends()[0].Why; strings.Contains(why, "none is stated") != (inputs == nil) || !strings.Contains(why, "not proven") {
+			t.Errorf("with inputs %v: %s", inputs, why)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/argoseal/argoseal/pkg/text"
 )
@@ -58,6 +59,17 @@ func (t *tree) line(indent, format string, args ...any) {
 	}
 }
 
+// maxIndent bounds what stands before a line: chains are longer than any terminal is wide.
+const maxIndent = 120
+
+// deeper is what stands before lines one level down.
+func deeper(rest, under string) string {
+	if utf8.RuneCountInString(rest) >= maxIndent {
+		return rest
+	}
+	return rest + under
+}
+
 // item writes an item, with what leads to it before it.
 func (t *tree) item(item *Item, first, rest string) {
 	if item == nil || t.err != nil {
@@ -79,7 +91,7 @@ func (t *tree) item(item *Item, first, rest string) {
 		if last {
 			branch, under = "└─ ", "   "
 		}
-		t.step(t.g.StepByID(id), rest+branch, rest+under)
+		t.step(t.g.StepByID(id), rest+branch, deeper(rest, under))
 	}
 }
 
@@ -109,6 +121,6 @@ func (t *tree) step(s *Step, first, rest string) {
 		if i == len(s.Inputs)-1 {
 			branch, under = "└─ ", "   "
 		}
-		t.item(t.g.ItemByID(in.Item), rest+branch+text.Printable(in.Name)+": ", rest+under)
+		t.item(t.g.ItemByID(in.Item), rest+branch+text.Printable(in.Name)+": ", deeper(rest, under))
 	}
 }

@@ -38,9 +38,10 @@ type walk struct {
 	read  Reader
 	graph *Graph
 	items map[string]*Item
+	// steps are those that were read, by their records. Not all are in the graph.
 	steps map[string]*Step
 	todo  []*Step
-	// inputs is how many the steps have.
+	// inputs is how many the steps have that were read.
 	inputs int
 	noted  notes
 }
@@ -57,11 +58,12 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 		}
 		return nil, reason.New(reason.NoProvenance, "no record says that a step made it")
 	}
+	var before []Entry
 	if digest == "" {
 		if since, ok := index.unsealedSince(candidates[0]); ok {
-			return nil, reason.New(reason.NoProvenance, "unsealed since: %s", since.unsealedNote())
+			return nil, reason.New(reason.NoProvenance, "unsealed since: %s", since.unsealedNote()).Advise("Give --digest, or --namespace of those who may write there")
 		}
-		candidates = candidates[:1]
+		candidates, before = candidates[:1], candidates[1:]
 	}
 	var failure error
 	for _, e := range candidates {
@@ -82,12 +84,15 @@ func Walk(ctx context.Context, index *Index, read Reader, uri string, digest art
 			continue
 		}
 		root := w.item(subject.URI, subject.SHA256)
-		root.Tree, root.Kind, root.By = subject.Tree, KindSealed, []string{step.ID}
+		root.Tree, root.Kind, root.By = subject.Tree, KindSealed, []string{w.use(step)}
 		w.graph.Root = root.ID
 		if digest != "" && subject.SHA256 != digest {
 			w.graph.Image = digest
 		}
-		w.noted.about(index, e)
+		w.noted.about(index, e, digest)
+		if digest == "" {
+			w.noted.place(index, e, step.FinishedAt, before)
+		}
 		err = w.rest(ctx)
 		w.graph.Notes = w.noted.list()
 		return w.graph, err
@@ -133,6 +138,7 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 		return item, nil
 	}
 	item.Kind, item.Why = KindBroken, "the record of its seal does not exist any more"
+	var several []*Step
 	var passed []error
 	defer func() {
 		if item.Kind != KindBroken { // else it says so itself
@@ -159,17 +165,20 @@ func (w *walk) input(ctx context.Context, step *Step, in provenance.Input) (*Ite
 		case !ok:
 		case subject.URI == in.URI && subject.SHA256 == in.SHA256:
 			// The seal that was taken, and none of another time.
-			item.Kind, item.Why, item.By = KindSealed, "", []string{maker.ID}
+			item.Kind, item.Why, item.By = KindSealed, "", []string{w.use(maker)}
 			return item, nil
 		case subject.URI != in.URI || subject.Form.IsDirectory():
 			// A part of a directory, or a directory that several steps filled.
 			item.Kind, item.Why = KindSealed, ""
-			if !slices.Contains(item.By, maker.ID) {
-				item.By = append(item.By, maker.ID)
+			if !slices.Contains(several, maker) {
+				several = append(several, maker)
 			}
 		default:
 			item.broken("what its seal points to now has another digest: it was made anew since")
 		}
+	}
+	for _, maker := range several {
+		item.By = append(item.By, w.use(maker))
 	}
 	return item, nil
 }
@@ -209,6 +218,17 @@ func (w *walk) item(uri string, digest artifact.Digest) *Item {
 	return item
 }
 
+// use puts a step into the graph, once, and gives its id. One that was read, and is not what it
+// was read for, has no place there.
+func (w *walk) use(s *Step) string {
+	if s.ID == "" {
+		s.ID = fmt.Sprintf("S%d", len(w.graph.Steps)+1)
+		w.graph.Steps = append(w.graph.Steps, s)
+		w.todo = append(w.todo, s)
+	}
+	return s.ID
+}
+
 // step is the verified step of an entry, or why there is none.
 func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure error) {
 	record := e.Namespace + "/" + e.Record
@@ -216,7 +236,7 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 		return known, nil, nil
 	}
 	if len(w.steps) >= MaxSteps {
-		return nil, fmt.Errorf("not followed further: the graph has %d steps", MaxSteps), nil
+		return nil, fmt.Errorf("not followed further: %d steps were read", MaxSteps), nil
 	}
 	sealed, err := w.read(ctx, e.Namespace, e.Record)
 	var code *reason.Error
@@ -232,11 +252,10 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 	}
 	if w.inputs += len(s.Inputs); w.inputs > MaxInputs && len(w.steps) > 0 {
 		w.inputs -= len(s.Inputs)
-		return nil, fmt.Errorf("not followed further: the graph has %d steps with %d inputs", len(w.steps), w.inputs), nil
+		return nil, fmt.Errorf("not followed further: %d steps with %d inputs were read", len(w.steps), w.inputs), nil
 	}
 	step = &Step{
-		ID: fmt.Sprintf("S%d", len(w.steps)+1), Record: record, Namespace: s.Step.Namespace,
-		Workflow: s.Step.Workflow.Name, WorkflowUID: s.Step.Workflow.UID, Node: s.Step.NodeName,
+		Record: record, Namespace: s.Step.Namespace, Workflow: s.Step.Workflow.Name, WorkflowUID: s.Step.Workflow.UID, Node: s.Step.NodeName,
 		Template: s.Definition.Template, Definition: s.Definition.TemplateBody,
 		Builder: s.BuilderID(), Level: string(s.Builder.Level), Mode: string(s.Mode), Verdict: string(s.Verdict), Outcome: string(s.Outcome.Result),
 		FinishedAt: s.FinishedAt, LogURL: sealed.LogURL, LogIndex: sealed.LogIndex, statement: s,
@@ -248,7 +267,5 @@ func (w *walk) step(ctx context.Context, e Entry) (step *Step, why, failure erro
 		step.Images = append(step.Images, Image{Container: i.Container, Image: i.Ref, SHA256: i.SHA256})
 	}
 	w.steps[record] = step
-	w.graph.Steps = append(w.graph.Steps, step)
-	w.todo = append(w.todo, step)
 	return step, nil, nil
 }

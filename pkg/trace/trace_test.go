@@ -207,6 +207,51 @@ func TestWhereChainsBreak(t *testing.T) {
 	}
 }
 
+// A step that was read and is not what was looked for, such as another attempt, is no part of the
+// graph: nothing leads to it, and it ends no chain. Its twin, which is used, is.
+func TestWhatIsNotUsedIsNotInTheGraph(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*world)
+		want   string
+	}{
+		"nothing else": {func(*world) {}, "release build fetch"},
+		"another attempt at an input": {func(w *world) {
+			w.step("libs", "lib", "again", 2, []provenance.Subject{made("lib.tgz", digest("5"), content.FormTar)})
+			w.statements["libs/again"].Verdict = reason.NoProvenance
+		}, "release build fetch"},
+		"another attempt at a directory": {func(w *world) {
+			w.step("ci", "w", "again", 3, []provenance.Subject{made("w/data/", digest("6"), content.FormDirectory)})
+			w.statements["ci/release"].Inputs[1] = takes("data", "w/data/", digest("2"), "", "w", "w/data/")
+		}, "release build fetch"},
+		"another who filled the directory": {func(w *world) {
+			w.step("ci", "w", "again", 3, []provenance.Subject{made("w/data/", digest("6"), content.FormDirectory)})
+		}, "release build again fetch"},
+		"a record that claims the bytes": {func(w *world) {
+			w.step("ci", "v", "liar", 9, []provenance.Subject{made("w/app.tgz", digest("3"), content.FormTar)})
+			w.statements["ci/liar"].Subjects[0].SHA256, w.statements["ci/liar"].Verdict = digest("f"), reason.NoProvenance
+		}, "release build fetch"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := chain()
+			c.change(w)
+			g, err := trace.Walk(t.Context(), trace.NewIndex(w.entries), w.read, "", digest("3"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for i, s := range g.Steps {
+				_, pod, _ := strings.Cut(s.Record, "/")
+				if got = append(got, pod); s.ID != fmt.Sprint("S", i+1) {
+					t.Errorf("step %d is %s", i+1, s.ID)
+				}
+			}
+			if strings.Join(got, " ") != c.want || len(g.Ends()) != 1 {
+				t.Errorf("steps %q, ends %+v", got, g.Ends())
+			}
+		})
+	}
+}
+
 // TestWalkIsBounded: records that refer to each other in a circle end.
 func TestWalkIsBounded(t *testing.T) {
 	w := &world{statements: map[string]*provenance.Statement{}}
