@@ -54,8 +54,9 @@ it, and is listed, too. So is whoever ran or mounted an image that was made from
 Descendants are found in the records of the cluster whose bundles hold under --key and
 --trusted-root, as with argoseal trace. Seals on their way are counted, and so are records
 that do not say what the step took. If a seal has been on its way for more than a minute, the
-list is not whole: it is printed, and the exit code is 1. To make a Revocation takes the right
-to do so, which the ClusterRole argoseal-operator has.`,
+list is not whole: it is printed, and the exit code is 1. While no notary runs, no records
+come, and what ends meanwhile is neither listed nor counted. To make a Revocation takes the
+right to do so, which the ClusterRole argoseal-operator has.`,
 		Example: taintExample,
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) },
@@ -144,8 +145,9 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		return err
 	}
 	advise(cmd.ErrOrStderr(), seen.directories)
-	report.Records, report.LeftOut, report.Pending, report.Unproven = seen.records, seen.leftOut, seen.pending, seen.unproven
-	report.Descendants = append(report.Descendants, trace.Descend(seen.links)...)
+	tellDoubts(cmd.ErrOrStderr(), seen.unproven)
+	report.Namespaces = o.within()
+	report.tell(&seen)
 	if o.output == "json" {
 		err = writeIndented(cmd.OutOrStdout(), report)
 	} else {

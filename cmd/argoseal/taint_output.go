@@ -17,11 +17,26 @@ type taintReport struct {
 	// do not verify.
 	Records int `json:"records"`
 	LeftOut int `json:"leftOut"`
-	// Pending is how many seals are on their way. Unproven is how many records do not say what
-	// the step took: it has ended without a seal, or ran without proof of its inputs.
-	Pending     int                `json:"pending"`
-	Unproven    int                `json:"unproven"`
-	Descendants []trace.Descendant `json:"descendants"`
+	// Namespaces are those that were looked through; empty for all.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// Pending is how many seals are on their way, Late how many of these have been for more than a
+	// minute. Unproven is how many records do not say what the step took: it has ended without a
+	// seal, or ran without proof of its inputs. UnprovenRecords names these, each with why.
+	Pending         int      `json:"pending"`
+	Late            int      `json:"late"`
+	Unproven        int      `json:"unproven"`
+	UnprovenRecords []string `json:"unprovenRecords,omitempty"`
+	// Unidentified is how many steps ran or mounted an image of which no manifest's digest is
+	// known: nobody can say where it was made.
+	Unidentified int                `json:"unidentified"`
+	Descendants  []trace.Descendant `json:"descendants"`
+}
+
+// tell takes over what was found.
+func (r *taintReport) tell(t *touched) {
+	r.Records, r.LeftOut, r.Unidentified = t.records, t.leftOut, t.unidentified
+	r.Pending, r.Late, r.Unproven, r.UnprovenRecords = t.pending, t.late, len(t.unproven), t.unproven
+	r.Descendants = append(r.Descendants, trace.Descend(t.links)...)
 }
 
 func (r taintReport) table(to io.Writer) error {
@@ -32,7 +47,26 @@ func (r taintReport) table(to io.Writer) error {
 	if err == nil && r.Unproven > 0 {
 		_, err = fmt.Fprintf(to, "\n%d records do not say what their steps took: these ended without a seal, or ran although their inputs were not proven.\n", r.Unproven)
 	}
+	if err == nil && r.Unidentified > 0 {
+		_, err = fmt.Fprintf(to, "\n%d steps used an image of which no manifest's digest is known: nobody can say which step made it.\n", r.Unidentified)
+	}
+	if err == nil && len(r.Namespaces) > 0 {
+		_, err = fmt.Fprintf(to, "\nRecords of other namespaces than %s were not looked through.\n", printable(strings.Join(r.Namespaces, ", ")))
+	}
 	return err
+}
+
+// maxDoubts bounds the records that are told of beside a list; JSON has all.
+const maxDoubts = 100
+
+// tellDoubts names records that do not say what their steps took.
+func tellDoubts(to io.Writer, unproven []string) {
+	for _, u := range unproven[:min(len(unproven), maxDoubts)] {
+		_, _ = fmt.Fprintf(to, "record %s does not say what its step took\n", printable(u))
+	}
+	if more := len(unproven) - maxDoubts; more > 0 {
+		_, _ = fmt.Fprintf(to, "and %d records more: -o json has them\n", more)
+	}
 }
 
 func (r taintReport) list(to io.Writer) error {

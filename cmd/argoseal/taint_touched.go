@@ -10,7 +10,6 @@ import (
 
 	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
 	"google.golang.org/protobuf/encoding/protojson"
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/content"
@@ -33,7 +32,11 @@ type touched struct {
 	records, leftOut int
 	now              time.Time
 	// late is how many of those that are pending have been for long.
-	pending, late, unproven int
+	pending, late int
+	// unproven are the records that do not say what their steps took, and why.
+	unproven []string
+	// unidentified is how many steps used an image of which no manifest's digest is known.
+	unidentified int
 }
 
 // record looks at a record. One that does not hold is told of, and left out. But one whose
@@ -41,8 +44,7 @@ type touched struct {
 // refuses it, and not what was made from it under another key.
 func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 	if p.Status.Bundle == "" {
-		t.unsealed(p)
-		return nil
+		return t.unsealed(p)
 	}
 	t.records++
 	result, err := t.root.InspectRecorded([]byte(p.Status.Bundle), p.CreationTimestamp.Time)
@@ -66,35 +68,56 @@ func (t *touched) record(tell io.Writer, p *v1alpha1.Provenance) error {
 	}
 	s := result.Statement
 	if s.Verdict != "" {
-		t.unproven++
+		t.doubt(p, string(s.Verdict))
+	}
+	if slices.ContainsFunc(slices.Concat(s.Images, s.Mounted), func(i provenance.Image) bool { return i.SHA256 == "" || i.DigestOf != "" }) {
+		t.unidentified++
 	}
 	named := namedIn(t.revocation, s, result.KeyHint)
 	having, because := directoriesWith(t.revocation, p, s)
 	t.directories = append(t.directories, having...)
 	l := trace.LinkOf(s, cmp.Or(named, because, mayHaveTaken(s)))
 	l.Made = append(l.Made, unsealedOf(p)...)
+	return t.link(l)
+}
+
+func (t *touched) link(l trace.Link) error {
 	if t.links = append(t.links, l); len(t.links) > maxEntries {
 		return usage(fmt.Errorf("there are more than %d records: name namespaces", maxEntries))
 	}
 	return nil
 }
 
-// unsealed counts a record without a seal. A step that stored nothing hands nothing on.
-func (t *touched) unsealed(p *v1alpha1.Provenance) {
-	switch c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSealed); {
-	case c == nil || c.Reason == string(reason.Pending):
+// doubt keeps a record that does not say what its step took.
+func (t *touched) doubt(p *v1alpha1.Provenance, why string) {
+	t.unproven = append(t.unproven, fmt.Sprintf("%s/%s (%s)", p.Namespace, p.Name, why))
+}
+
+// unsealed counts a record without a seal, and follows it if its workflow is revoked. A step that
+// stored nothing hands nothing on.
+func (t *touched) unsealed(p *v1alpha1.Provenance) error {
+	if !mayHaveStored(p) {
+		return nil
+	}
+	if why := whyUnsealed(p); why == string(reason.Pending) {
 		t.pending++
 		if p.CreationTimestamp.Time.Before(t.now.Add(-pendingFor)) {
 			t.late++
 		}
-	case mayHaveStored(p):
-		t.unproven++
+	} else {
+		t.doubt(p, why)
 	}
+	uid := string(p.Spec.Workflow.UID)
+	if !slices.Contains(t.revocation.Spec.Workflows, uid) {
+		return nil
+	}
+	return t.link(trace.Link{Namespace: p.Namespace, Record: p.Name, Workflow: p.Spec.Workflow.Name, Named: "workflow " + uid + " (no seal)", Made: unsealedOf(p)})
 }
 
 // unsealedOf are the places where a record says that something without a seal may have been
 // stored.
-func unsealedOf(p *v1alpha1.Provenance) (all []trace.Made) {
+func unsealedOf(p *v1alpha1.Provenance) []trace.Made {
+	all := []trace.Made{}
 	for _, o := range p.Status.Outputs {
 		sealed := p.Status.Bundle != "" && o.SHA256 != ""
 		if why := cmp.Or(o.Reason, whyUnsealed(p)); !sealed && o.Location != "" && !storedNothing(why) {

@@ -150,9 +150,17 @@ func (o *traceOptions) records(cmd *cobra.Command, api client.Client) (*trace.In
 	return trace.NewIndex(entries), err
 }
 
+// within are the namespaces that are looked through, each once; none for all.
+func (o *traceOptions) within() []string {
+	if slices.Contains(o.namespaces, "") {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(o.namespaces)))
+}
+
 // each goes through the records of the namespaces.
 func (o *traceOptions) each(cmd *cobra.Command, api client.Reader, look func(*v1alpha1.Provenance) error) error {
-	namespaces := o.namespaces
+	namespaces := o.within()
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
