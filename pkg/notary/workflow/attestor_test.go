@@ -135,6 +135,18 @@ func (w *world) refused(pod string, code reason.Code) {
 	w.record(pod, metav1.Condition{Status: metav1.ConditionFalse, Reason: string(code)}, nil)
 }
 
+// unsealed adds a step without a seal, whose outputs have these reasons.
+func (w *world) unsealed(pod string, codes ...reason.Code) {
+	w.Helper()
+	w.refused(pod, codes[0])
+	var p v1alpha1.Provenance
+	w.must(w.Get(w.Context(), client.ObjectKey{Namespace: w.key.Namespace, Name: pod}, &p))
+	for _, code := range codes {
+		p.Status.Outputs = append(p.Status.Outputs, v1alpha1.OutputStatus{Name: string(code), Reason: string(code)})
+	}
+	w.must(w.Status().Update(w.Context(), &p))
+}
+
 func (w *world) attestor(holder string) *Attestor {
 	return &Attestor{
 		Cache: w.Client, API: w.Client, Stored: stored.NewReader(storedtest.From(w.Client)), Clock: w.clock, Holder: holder, Cluster: "test", Version: "v0.1.0",
@@ -165,6 +177,27 @@ func (w *world) stated() (*metav1.Condition, provenance.WorkflowFacts, provenanc
 		w.Errorf("the summary is of another statement, or the claim %+v is held", p.Status.Claim)
 	}
 	return c, facts, summary
+}
+
+// The reason of a record is that of its first output.
+func TestOutputsWithoutASealAreCounted(t *testing.T) {
+	for name, c := range map[string]struct {
+		codes []reason.Code
+		says  string
+	}{
+		"none was made":                      {[]reason.Code{reason.OutputAbsent, reason.OutputAbsent}, ""},
+		"one was made, and cannot be sealed": {[]reason.Code{reason.OutputAbsent, reason.ArchiveUnsupported}, "; 1 outputs have none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.unsealed("three", c.codes...)
+			_, err := w.attestor("a").Reconcile(t.Context(), w.key)
+			w.must(err)
+			if got, _, _ := w.stated(); got == nil || !strings.HasSuffix(got.Message, "steps with a seal"+c.says) {
+				t.Errorf("it says %+v, want %q at its end", got, c.says)
+			}
+		})
+	}
 }
 
 func TestStates(t *testing.T) {

@@ -77,7 +77,13 @@ func (f *found) add(r *v1alpha1.Provenance, keys *keyring.Material) error {
 		return notYet("pod %s has no final record", r.Spec.Pod.Name)
 	case c.Status != metav1.ConditionTrue:
 		switch reason.Code(c.Reason) {
-		case reason.NothingToSeal, reason.OutputAbsent, reason.UploadFailed: // nothing is known to be in the store
+		case reason.NothingToSeal, reason.UploadFailed: // nothing is known to be in the store
+		case reason.OutputAbsent: // of the first output, whatever became of others
+			for _, o := range r.Status.Outputs {
+				if o.Reason != string(reason.OutputAbsent) {
+					f.missing++
+				}
+			}
 		default:
 			f.missing++
 		}
