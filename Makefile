@@ -126,12 +126,22 @@ keyless: ## Seals under certificates of a real Fulcio, for a ServiceAccount of a
 	@$(CLUSTER) build etcd kubernetes rekor-tiles cosign fulcio timestamp-server
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 9m -run '^TestKeyless' ./e2e/interop
 
+# What tests find installed, and how it is.
+MARIADB   := mariadbd mariadb-install-db mariadb
+NEEDS  = for program in $1; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || \
+	{ echo "no $$program: apt-get install mariadb-server-core mariadb-client-core nodejs npm" >&2; exit 2; }; done
+
 .PHONY: interop
 interop: build ## Seal in a Rekor v1 with Trillian and MariaDB, and have cosign and npm judge seals of each log, by each kind of signer (first time: builds them; needs Debian's mariadb-server-core and mariadb-client-core, and Node.js with npm).
-	@for program in mariadbd mariadb-install-db mariadb node npm; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || \
-		{ echo "no $$program: apt-get install mariadb-server-core mariadb-client-core nodejs npm" >&2; exit 2; }; done
+	@$(call NEEDS,$(MARIADB) node npm)
 	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign local-kms fulcio timestamp-server
-	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -v ./e2e/interop
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -v -skip '^TestSigners' ./e2e/interop
+
+.PHONY: signers
+signers: cluster-up build tools ## Install Argoseal in the development cluster with each kind of signer and each mode of logs, and hold what first light promised (needs MariaDB, as interop does).
+	@$(call NEEDS,$(MARIADB))
+	@$(CLUSTER) build rekor-v1 trillian local-kms fulcio timestamp-server
+	@$(TOOLS); go test -tags e2e -count=1 -timeout 60m -v -run '^TestSigners' ./e2e/interop
 
 .PHONY: scorecard
 scorecard: ## The six tests of Operator Scorecard, by their original program, on a bundle of argoseal-sentinel, and on broken ones. (That program takes some minutes to build.)
@@ -158,18 +168,19 @@ fuzz: ## Look for inputs that break what reads hostile ones: each target for FUZ
 
 .PHONY: conformance conformance-sample
 conformance: CASES := -timeout 110m -run '^TestConformance'
-conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy.
+conformance: ## What e2e has no time for: honest workflows of every shape, what Argo's authors ship on both versions of Argo included, run as without Argoseal, and sealed; every kind of policy; signers.
 conformance-sample: CASES := -timeout 30m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every third shape on one version of Argo in turn, and a few of what its authors ship.
 conformance: PARTS := ,gcs,registry
 conformance: BUILDERS := crane umoci
 conformance: LATER := ^Test(LogsOff|Scrubb)
 conformance conformance-sample: build tools
+	@[ "$@" = conformance-sample ] || { $(call NEEDS,$(MARIADB)); } # for signers, said now
 	@$(CLUSTER) up --with argo4,argo-nonroot$(PARTS)
 	@[ -z "$(BUILDERS)" ] || $(CLUSTER) build $(BUILDERS) # before the suite, which would wait for them
 	@$(MAKE) install REGISTRY= # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
-	@[ "$@" = conformance-sample ] || { $(MAKE) install-scrubber; $(TOOLS); go test -tags e2e -count=1 -timeout 9m ./e2e/suite -run '$(LATER)'; }
+	@[ "$@" = conformance-sample ] || { $(MAKE) install-scrubber; $(TOOLS); go test -tags e2e -count=1 -timeout 9m ./e2e/suite -run '$(LATER)'; $(MAKE) signers; }
 
 .PHONY: install-scrubber
 install-scrubber: # stores are compared all the time, and logs are not sealed

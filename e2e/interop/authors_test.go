@@ -63,20 +63,9 @@ const kmsKey = "11111111-1111-4111-8111-111111111111"
 // inKMS is an author whose key, P-256, is in a local-kms, which answers as AWS KMS does.
 func inKMS(t *testing.T) author {
 	t.Helper()
-	dir, port := t.TempDir(), freePort(t)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	der, err := x509.MarshalECPrivateKey(key)
-	must(t, err)
-	block := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
-	seed := fmt.Sprintf("Keys:\n  Asymmetric:\n    Ecc:\n      - Metadata:\n          KeyId: %s\n          KeyUsage: SIGN_VERIFY\n        PrivateKeyPem: |\n          %s\n",
-		kmsKey, strings.ReplaceAll(strings.TrimSpace(string(block)), "\n", "\n          "))
-	must(t, os.WriteFile(filepath.Join(dir, "seed.yaml"), []byte(seed), 0o600))
-	startWith(t, dir, []string{"PORT=" + port, "KMS_DATA_PATH=" + filepath.Join(dir, "keys"), "KMS_SEED_PATH=" + filepath.Join(dir, "seed.yaml")},
-		"local-kms", program(t, "local-kms"))
-	await(t, "local-kms listens", func() error { return listens(port) })
+	dir, service := t.TempDir(), startKMS(t)
 	// AWS's client insists on TLS.
-	at, err := url.Parse("http://127.0.0.1:" + port)
+	at, err := url.Parse(service)
 	must(t, err)
 	front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(at))
 	t.Cleanup(front.Close)
@@ -92,6 +81,24 @@ func inKMS(t *testing.T) author {
 	signer, err := seal.LoadKMSSigner(t.Context(), "awskms://"+front.Listener.Addr().String()+"/"+kmsKey)
 	must(t, err)
 	return keyed(signer)
+}
+
+// startKMS runs a local-kms that has one key, P-256, until the test ends.
+func startKMS(t *testing.T) (url string) {
+	t.Helper()
+	dir, port := t.TempDir(), freePort(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	der, err := x509.MarshalECPrivateKey(key)
+	must(t, err)
+	block := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
+	seed := fmt.Sprintf("Keys:\n  Asymmetric:\n    Ecc:\n      - Metadata:\n          KeyId: %s\n          KeyUsage: SIGN_VERIFY\n        PrivateKeyPem: |\n          %s\n",
+		kmsKey, strings.ReplaceAll(strings.TrimSpace(string(block)), "\n", "\n          "))
+	must(t, os.WriteFile(filepath.Join(dir, "seed.yaml"), []byte(seed), 0o600))
+	startWith(t, dir, []string{"PORT=" + port, "KMS_DATA_PATH=" + filepath.Join(dir, "keys"), "KMS_SEED_PATH=" + filepath.Join(dir, "seed.yaml")},
+		"local-kms", program(t, "local-kms"))
+	await(t, "local-kms listens", func() error { return listens(port) })
+	return "http://127.0.0.1:" + port
 }
 
 // certified is an author whose keys a real Fulcio certifies, for a ServiceAccount of a real
@@ -125,6 +132,9 @@ type stamping struct {
 	chain []byte
 }
 
+// stampsAt is where an authority answers.
+const stampsAt = "/api/v1/timestamp"
+
 // startStamping runs Sigstore's timestamp authority, with a key and certificates of its own,
 // until the test ends. It serves metrics on port 2112 of all addresses, and ends if that is not
 // free: a Rekor v1, which would like that port, too, is started after it.
@@ -133,7 +143,7 @@ func startStamping(t *testing.T) stamping {
 	dir, port := t.TempDir(), freePort(t)
 	start(t, dir, "timestamp-server", program(t, "timestamp-server"), "serve",
 		"--host=127.0.0.1", "--port="+port, "--timestamp-signer=memory", "--disable-ntp-monitoring")
-	s := stamping{url: "http://127.0.0.1:" + port + "/api/v1/timestamp"}
+	s := stamping{url: "http://127.0.0.1:" + port + stampsAt}
 	await(t, "the timestamp authority shows its certificates", func() error {
 		response, err := http.Get(s.url + "/certchain")
 		if err != nil {

@@ -80,16 +80,23 @@ func (i *issuing) token(t *testing.T, account, audience string) string {
 func startFulcio(t *testing.T, a *sealtest.Authority, i *issuing) string {
 	t.Helper()
 	dir := shortDir(t) // for the socket
+	return serveFulcio(t, dir, a, i.name(), i.config.CAData, program(t, "fulcio"))
+}
+
+// serveFulcio runs a Fulcio in a folder by a command, which is the program and what comes
+// before it, that trusts an issuer whose certificate an authority (PEM) has issued.
+func serveFulcio(t *testing.T, dir string, a *sealtest.Authority, issuer string, ca []byte, command ...string) string {
+	t.Helper()
 	a.WriteIssuerKey(t, dir)
 	config := fmt.Sprintf("oidc-issuers:\n  %[1]s:\n    issuer-url: %[1]s\n    client-id: sigstore\n    type: kubernetes\n    ca-cert: |\n      %[2]s\n",
-		i.name(), strings.ReplaceAll(strings.TrimSpace(string(i.config.CAData)), "\n", "\n      "))
+		issuer, strings.ReplaceAll(strings.TrimSpace(string(ca)), "\n", "\n      "))
 	must(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o600))
 	port := freePort(t)
-	start(t, dir, "fulcio", program(t, "fulcio"), "serve",
+	start(t, dir, "fulcio", command[0], append(command[1:], "serve",
 		"--host=127.0.0.1", "--port="+port, "--grpc-host=127.0.0.1", "--grpc-port="+freePort(t), "--metrics-port="+freePort(t),
 		"--legacy-unix-domain-socket="+filepath.Join(dir, "socket"), "--config-path="+filepath.Join(dir, "config.yaml"), "--ct-log-url=",
 		"--ca=fileca", "--fileca-cert="+filepath.Join(dir, "issuer.pem"), "--fileca-key="+filepath.Join(dir, "issuer.key"),
-		"--fileca-key-passwd=none", "--fileca-watch=false") // it wants to be told one, though the key has none
+		"--fileca-key-passwd=none", "--fileca-watch=false")...) // it wants to be told one, though the key has none
 	await(t, "Fulcio listens", func() error { return listens(port) })
 	return "http://127.0.0.1:" + port
 }
