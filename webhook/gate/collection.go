@@ -80,9 +80,9 @@ func (c *collection) before(one, other *part) bool {
 // room for, because steps can store the same ones again and again.
 const maxCollected = 16 << 10
 
-// over is what lies at a path once another file was stored there. Of two the later one
+// latest is what lies at a path once another file was stored there. Of two the later one
 // does; of two steps that ran beside each other nobody knows which that is.
-func (c *collection) over(f storedFile, have *storedFile, path string) (storedFile, *reason.Error) {
+func (c *collection) latest(f storedFile, have *storedFile, path string) (storedFile, *reason.Error) {
 	switch {
 	case have == nil, c.before(have.by, f.by):
 		return f, nil
@@ -102,7 +102,7 @@ func (c *collection) add(path string, sha256 artifact.Digest, by *part) *reason.
 	} else if len(c.files) == maxCollected {
 		return reason.New(reason.PrefixUnsupported, "with its files there are more than %d", maxCollected)
 	}
-	last, no := c.over(storedFile{sha256, by}, have, path)
+	last, no := c.latest(storedFile{sha256, by}, have, path)
 	c.files[path] = last
 	return no
 }
@@ -111,26 +111,26 @@ func (c *collection) add(path string, sha256 artifact.Digest, by *part) *reason.
 // step stored anew. Of a step that is tried again the tries before are such.
 func (c *collection) unfit() *reason.Error {
 	if c.object != nil {
-		return c.object.by.because(strings.TrimSuffix(c.prefix.Key, "/"))
+		return c.object.by.whyUnfit(strings.TrimSuffix(c.prefix.Key, "/"))
 	}
 	for _, path := range slices.Sorted(maps.Keys(c.files)) {
-		if no := c.files[path].by.because(c.prefix.Key + path); no != nil {
+		if no := c.files[path].by.whyUnfit(c.prefix.Key + path); no != nil {
 			return no
 		}
 	}
 	return nil
 }
 
-// because says why a file of the part may not be consumed.
-func (p *part) because(key string) *reason.Error {
+// whyUnfit says why a file of the part may not be consumed.
+func (p *part) whyUnfit(key string) *reason.Error {
 	if p.unfit == nil {
 		return nil
 	}
 	return reason.Wrap(p.unfit.Code, p.unfit, "%.200s: %s, and no step stored it anew", key, p.unfit.Detail)
 }
 
-// one is the only part of which there are files, if there is one.
-func (c *collection) one() *part {
+// onlyPart is the only part of which there are files, if there is one.
+func (c *collection) onlyPart() *part {
 	var one *part
 	for _, f := range c.files {
 		if one != nil && f.by != one {
@@ -161,7 +161,7 @@ func (c *collection) list() []content.File {
 func (c *collection) addPart(files content.Files, path string, by *part) *reason.Error {
 	for _, f := range files {
 		if f.Path == path && c.in.Location().Kind == artifact.KindObject {
-			last, no := c.over(storedFile{f.SHA256, by}, c.object, path)
+			last, no := c.latest(storedFile{f.SHA256, by}, c.object, path)
 			if c.object = &last; no != nil {
 				return no
 			}

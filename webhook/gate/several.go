@@ -164,7 +164,7 @@ func (e *evaluation) collect(ctx context.Context, in argo.Input, seals []v1alpha
 	if c.object != nil {
 		return e.pinOne(&c, c.object.by, c.object.sum())
 	}
-	switch one := c.one(); {
+	switch one := c.onlyPart(); {
 	case len(c.files) == 0 && dir != nil:
 		return e.lacking(in, &c, writers)
 	case one != nil && one.at == c.prefix:
@@ -237,7 +237,7 @@ func (e *evaluation) collectOne(ctx context.Context, c *collection, seal *v1alph
 	if at.Kind != artifact.KindPrefix {
 		c.parts = append(c.parts, by)
 		if at == c.in.Location() { // it has just been sealed
-			last, no := c.over(storedFile{sealed.Subject.SHA256, by}, c.object, at.Key)
+			last, no := c.latest(storedFile{sealed.Subject.SHA256, by}, c.object, at.Key)
 			c.object = &last
 			return no
 		}
