@@ -113,7 +113,7 @@ func (o *trustOptions) showCommand() *cobra.Command {
 			if failed := showDomains(cmd.OutOrStdout(), output, domains, follows, errors.Join(err, unread)); failed != nil {
 				return failed
 			}
-			return err // what is shown is not what lies there
+			return errors.Join(err, unread) // what is shown is not what lies there
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", output, "table or json")
