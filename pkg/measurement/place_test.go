@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/content"
@@ -15,39 +16,41 @@ import (
 // Two outputs of one file name are staged under it one after the other. Whatever lies
 // there when, each is what the emissary packed of it.
 func TestOutputsOfOneNameAreWhatWasPackedOfEach(t *testing.T) {
-	root := t.TempDir()
-	w, l := watcher(root, "train=packed=/out/train/metrics", "test=packed=/out/test/metrics", "none=packed=/out/none/metrics", "all")
-	w.VarRun = root + "/run"
-	pack(t, root, "/out/train/metrics", archiveOf(t, "metrics", 0o600, "0.9"))
-	pack(t, root, "/out/test/metrics", archiveOf(t, "metrics", 0o755, "0.7"))
-	ctx, end := context.WithCancel(t.Context())
-	result := make(chan Measurement)
-	go func() { result <- w.Run(ctx) }()
-	time.Sleep(100 * time.Millisecond)
-	if l.reads() != 0 {
-		t.Errorf("main may still write, and it was read:\n%s", l)
-	}
-	place(t, root, "metrics", []byte("0.7"))
-	stage(t, root, "all", archive(t, "x"))
-	time.Sleep(300 * time.Millisecond)
-	end()
-	m := <-result
-	for i, want := range []string{"0.9", "0.7"} {
-		if b, _ := m[i].Found.(Bytes); b.Form != content.FormFile || b.SHA256 != contenttest.DigestOf(want) || b.Size != 3 || b.Tree != content.FileTree(b.SHA256) {
-			t.Errorf("got %+v, want %s", m[i], want)
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		w, l := watcher(root, "train=packed=/out/train/metrics", "test=packed=/out/test/metrics", "none=packed=/out/none/metrics", "all")
+		w.VarRun = root + "/run"
+		pack(t, root, "/out/train/metrics", archiveOf(t, "metrics", 0o600, "0.9"))
+		pack(t, root, "/out/test/metrics", archiveOf(t, "metrics", 0o755, "0.7"))
+		ctx, end := context.WithCancel(t.Context())
+		result := make(chan Measurement)
+		go func() { result <- w.Run(ctx) }()
+		time.Sleep(looked)
+		if l.reads() != 0 {
+			t.Errorf("main may still write, and it was read:\n%s", l)
 		}
-	}
-	none, _ := m[2].Found.(Problem)
-	all, _ := m[3].Found.(Bytes)
-	if none.Code != reason.OutputAbsent || all.Form != content.FormTar {
-		t.Errorf("got %+v", m[2:])
-	}
-	if l.reads() != 3 {
-		t.Errorf("each is to be read once:\n%s", l)
-	}
-	if _, _, err := m.Encode(MaxMessage); err != nil {
-		t.Error(err)
-	}
+		place(t, root, "metrics", []byte("0.7"))
+		stage(t, root, "all", archive(t, "x"))
+		time.Sleep(looked)
+		end()
+		m := <-result
+		for i, want := range []string{"0.9", "0.7"} {
+			if b, _ := m[i].Found.(Bytes); b.Form != content.FormFile || b.SHA256 != contenttest.DigestOf(want) || b.Size != 3 || b.Tree != content.FileTree(b.SHA256) {
+				t.Errorf("got %+v, want %s", m[i], want)
+			}
+		}
+		none, _ := m[2].Found.(Problem)
+		all, _ := m[3].Found.(Bytes)
+		if none.Code != reason.OutputAbsent || all.Form != content.FormTar {
+			t.Errorf("got %+v", m[2:])
+		}
+		if l.reads() != 3 {
+			t.Errorf("each is to be read once:\n%s", l)
+		}
+		if _, _, err := m.Encode(MaxMessage); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // What wait takes from a volume is read there, by no link.
