@@ -178,13 +178,13 @@ conformance conformance-sample: build tools
 	@[ "$@" = conformance-sample ] || { $(call NEEDS,$(MARIADB)); } # for signers, said now
 	@$(CLUSTER) up --with argo4,argo-nonroot$(PARTS)
 	@[ -z "$(BUILDERS)" ] || $(CLUSTER) build $(BUILDERS) # before the suite, which would wait for them
-	@$(MAKE) install REGISTRY= # it looks for Argo's controllers anew
+	@$(MAKE) install REGISTRY= KUBECONFIG= # it looks for Argo's controllers anew
 	@$(TOOLS); go test -tags e2e -count=1 ./e2e/suite $(CASES)
 	@[ "$@" = conformance-sample ] || { $(MAKE) install-scrubber; $(TOOLS); go test -tags e2e -count=1 -timeout 9m ./e2e/suite -run '$(LATER)'; $(MAKE) signers; }
 
 .PHONY: install-scrubber
 install-scrubber: # stores are compared all the time, and logs are not sealed
-	@$(MAKE) install REGISTRY= HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"
+	@$(MAKE) install REGISTRY= KUBECONFIG= HELM_ARGS="$(HELM_ARGS) --set sealLogs=false --values e2e/suite/testdata/scrubber.values.yaml"
 
 # For paper and sentinel-paper: words in an ability's or a claim's name; the others are not run.
 ABILITY ?=

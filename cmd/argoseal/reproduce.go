@@ -229,7 +229,7 @@ func (o *reproduceOptions) reproduce(cmd *cobra.Command, what string, r *reprodu
 	if record {
 		first, err = recorded(ctx, api, root, namespace, name)
 	} else {
-		first, err = o.sealIn(ctx, api, what)
+		first, err = o.sealWithLists(ctx, api, what)
 	}
 	if err != nil {
 		return err

@@ -46,9 +46,8 @@ func recordNamed(what string) (namespace, name string, ok bool) {
 	return namespace, name, ok && namespace != "" && name != "" && !strings.Contains(name, "/")
 }
 
-// sealIn is the seal in a file. Its record, if there is one, adds lists of files, which
-// count only where the statement has their digest.
-func (o *reproduceOptions) sealIn(ctx context.Context, api client.Reader, path string) (sealedStep, error) {
+// sealIn is the seal in a file.
+func (o *verifyOptions) sealIn(path string) (sealedStep, error) {
 	bundle, err := readBounded(path, verify.MaxBundle)
 	if err != nil {
 		return sealedStep{}, err
@@ -61,9 +60,18 @@ func (o *reproduceOptions) sealIn(ctx context.Context, api client.Reader, path s
 	if err != nil {
 		return sealedStep{}, err
 	}
-	is := sealedStep{Statement: s, sha256: artifact.DigestOfText(string(signed.Payload))}
+	return sealedStep{Statement: s, sha256: artifact.DigestOfText(string(signed.Payload))}, nil
+}
+
+// sealWithLists is the seal in a file. Its record, if there is one, adds lists of files, which
+// count only where the statement has their digest.
+func (o *reproduceOptions) sealWithLists(ctx context.Context, api client.Reader, path string) (sealedStep, error) {
+	is, err := o.sealIn(path)
+	if err != nil {
+		return sealedStep{}, err
+	}
 	var p v1alpha1.Provenance
-	if api.Get(ctx, client.ObjectKey{Namespace: s.Step.Namespace, Name: s.Step.Pod.UID}, &p) == nil {
+	if api.Get(ctx, client.ObjectKey{Namespace: is.Step.Namespace, Name: is.Step.Pod.UID}, &p) == nil {
 		is.files = listings(&p)
 	}
 	return is, nil

@@ -114,10 +114,10 @@ func TestASealIsVerifiedBeforeItIsReproduced(t *testing.T) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
-	if s, err := o.sealIn(t.Context(), api, write(t, []byte(bundle))); err != nil || s.files["hello-art"] != "listed" {
+	if s, err := o.sealWithLists(t.Context(), api, write(t, []byte(bundle))); err != nil || s.files["hello-art"] != "listed" {
 		t.Errorf("a bundle in a file: %+v, %v", s, err)
 	}
-	if _, err := o.sealIn(t.Context(), api, write(t, other.Bundle(t, payload))); reason.Of(err) != reason.SignatureInvalid {
+	if _, err := o.sealWithLists(t.Context(), api, write(t, other.Bundle(t, payload))); reason.Of(err) != reason.SignatureInvalid {
 		t.Errorf("a forged bundle in a file: %v", err)
 	}
 }

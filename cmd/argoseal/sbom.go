@@ -14,13 +14,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
-	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/image"
 	"github.com/argoseal/argoseal/pkg/image/referrer"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/sbom"
-	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // sbomOptions are the flags of sbom.
@@ -151,29 +149,12 @@ func (o *sbomOptions) run(cmd *cobra.Command, what string) error {
 	if isRecord {
 		step, err = recorded(ctx, api, root, namespace, record)
 	} else {
-		step, err = o.inFile(what)
+		step, err = o.sealIn(what)
 	}
 	if err != nil {
 		return err
 	}
 	return o.describe(cmd, api, step)
-}
-
-// inFile is the seal in a file.
-func (o *sbomOptions) inFile(path string) (sealedStep, error) {
-	bundle, err := readBounded(path, verify.MaxBundle)
-	if err != nil {
-		return sealedStep{}, err
-	}
-	signed, err := o.signed(bundle)
-	if err != nil {
-		return sealedStep{}, err
-	}
-	s, err := stepOf(signed)
-	if err != nil {
-		return sealedStep{}, err
-	}
-	return sealedStep{Statement: s, sha256: artifact.DigestOfText(string(signed.Payload))}, nil
 }
 
 // describe gets the document for what a seal that holds is about, signs, and keeps that.

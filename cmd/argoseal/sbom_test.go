@@ -373,7 +373,7 @@ func TestAnSBOMSaysWhatItIsAbout(t *testing.T) {
 	p := pushImage(t, registry.WithReferrersSupport(true))
 	o = sbomBy(by)
 	o.keys, o.trustedRoot, o.rules, o.image = []string{p.key}, p.root, configFile("domain.json"), p.ref.String()
-	step, err := o.inFile(p.bundleAt)
+	step, err := o.sealIn(p.bundleAt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -613,7 +613,7 @@ func (p pushed) describeImage(t *testing.T, by *sealtest.Notary, document string
 	o := sbomBy(by)
 	o.keys, o.trustedRoot, o.rules = []string{p.key}, p.root, configFile("domain.json")
 	o.image, o.document, o.attach, o.registry.plainHTTP = p.ref.String(), write(t, []byte(document)), true, true
-	step, err := o.inFile(p.bundleAt)
+	step, err := o.sealIn(p.bundleAt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -220,7 +219,7 @@ func verified(t *testing.T, e evidence) {
 	changed.file += "\x00"
 	for name, ask := range map[string]judge{"argoseal": argoseal, "cosign": func(t *testing.T, e evidence) (string, error) {
 		t.Helper()
-		e.key = one(t, e.key, e.hint) // it reads no other key of a file than the first
+		e.key, _ = lab.KeyOf(e.key, e.hint) // it reads no other key of a file than the first
 		return cosign(t, e)
 	}} {
 		if out, err := ask(t, e); err != nil {
@@ -228,22 +227,6 @@ func verified(t *testing.T, e evidence) {
 		}
 		if out, err := ask(t, changed); err == nil {
 			t.Errorf("%s takes a changed file\n%s", name, out)
-		}
-	}
-}
-
-// one is the key with a hint of several, PEM; nothing if there is none.
-func one(t *testing.T, keys []byte, hint string) []byte {
-	t.Helper()
-	for rest := keys; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return nil
-		}
-		public, err := x509.ParsePKIXPublicKey(block.Bytes)
-		must(t, err)
-		if got, err := verify.KeyHint(public); err == nil && got == hint {
-			return pem.EncodeToMemory(block)
 		}
 	}
 }
@@ -318,13 +301,15 @@ notary:
 `
 
 // target makes a target of the Makefile.
-func (w *world) target(t *testing.T, args ...string) {
+func (w *world) target(t *testing.T, target string, variables ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "-C", filepath.Join("..", "..")}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("make %s: %v\n%s", strings.Join(args, " "), err, out[max(0, len(out)-4000):])
+	var said bytes.Buffer
+	s := &scenario.Stage{Root: filepath.Join("..", ".."), Out: &said}
+	if err := s.Make(ctx, target, variables...); err != nil {
+		out := said.Bytes()
+		t.Fatalf("%v\n%s", err, out[max(0, len(out)-4000):])
 	}
 }
 

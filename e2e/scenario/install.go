@@ -19,7 +19,7 @@ func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
 	}
 	if installed {
 		fmt.Fprintln(s.Out, "Argoseal is installed: taking it out for a moment, to see the pods of a cluster without it.")
-		if err := s.makeTarget(ctx, "uninstall"); err != nil {
+		if err := s.Make(ctx, "uninstall"); err != nil {
 			return nil, err
 		}
 	}
@@ -30,21 +30,23 @@ func Install(ctx context.Context, s *Stage, plain string) ([]string, error) {
 		baseline  []string
 		recording error
 	)
-	wg.Go(func() { images = s.makeTarget(ctx, "images") })
+	wg.Go(func() { images = s.Make(ctx, "images") })
 	wg.Go(func() { baseline, recording = Record(ctx, s, plain) })
 	wg.Wait()
 	if err := errors.Join(images, recording); err != nil {
 		return nil, err
 	}
-	if err := s.makeTarget(ctx, "install"); err != nil {
+	if err := s.Make(ctx, "install"); err != nil {
 		return nil, err
 	}
 	return baseline, s.Lab.AwaitGuards(ctx)
 }
 
-func (s *Stage) makeTarget(ctx context.Context, target string) error {
+// Make makes a target of the Makefile, with variables, in the development cluster, whichever
+// other one the environment names.
+func (s *Stage) Make(ctx context.Context, target string, variables ...string) error {
 	fmt.Fprintf(s.Out, "$ make %s\n", target)
-	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", "-C", s.Root, target)
+	cmd := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "-C", s.Root, target, "REGISTRY=", "KUBECONFIG="}, variables...)...)
 	cmd.Stdout, cmd.Stderr = s.Out, s.Out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("make %s: %w", target, err)

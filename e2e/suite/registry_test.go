@@ -4,8 +4,6 @@ package suite
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +25,6 @@ import (
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/provenance"
 	"github.com/argoseal/argoseal/pkg/reason"
-	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // buildsImages has two builders. crane puts a layer on an image, pushes that for two
@@ -231,26 +228,18 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 	}
 }
 
-// keyOf is the key with a hint, of a file that has the notary's keys one after the other.
+// keyOf is the key with a hint out of a file.
 func keyOf(t *testing.T, file, hint string) []byte {
 	t.Helper()
-	rest, err := os.ReadFile(file)
+	keys, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			t.Fatalf("%s has no key %s", file, hint)
-		}
-		public, err := x509.ParsePKIXPublicKey(block.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := verify.KeyHint(public); err == nil && got == hint {
-			return pem.EncodeToMemory(block)
-		}
+	key, err := lab.KeyOf(keys, hint)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
+	return key
 }
 
 // withImages is buildsImages, with what it runs and builds upon pushed before.
