@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,10 +24,15 @@ import (
 )
 
 const (
-	page = 500
-	// workers write at once. Eight took as long for 10,000 Secrets on three API servers, and
-	// others waited longer meanwhile (docs/sentinel-results.md).
-	workers = 4
+	// page is how many objects are listed at once. Servers are looked at between pages, so one
+	// has to take seconds, also with slow servers.
+	page = 100
+	// workers write at once, and each rests after a write for as long as that took, at most
+	// for longestRest. So servers have time for others, whatever they are: a rotation may take
+	// minutes longer, and nobody waits for it, but for those whose reads it slows
+	// (docs/sentinel-results.md).
+	workers     = 2
+	longestRest = time.Second
 )
 
 // Record is how far a migration has come. It may be lost: then all is done again.
@@ -79,7 +85,10 @@ func (m Migrator) Page(ctx context.Context, resources []schema.GroupVersionResou
 	g.SetLimit(workers)
 	for i := range list.Items {
 		g.Go(func() error {
-			if err := rewrite(ctx, client, &list.Items[i]); err != nil {
+			began := time.Now()
+			err := rewrite(ctx, client, &list.Items[i])
+			rest(ctx, time.Since(began))
+			if err != nil {
 				failed.Add(1)
 				return fmt.Errorf("rewrite %s %s/%s: %w", resources[r.Resource].Resource, list.Items[i].Namespace, list.Items[i].Name, err)
 			}
@@ -131,6 +140,14 @@ func rewrite(ctx context.Context, client metadata.Getter, o *metav1.PartialObjec
 		return nil
 	}
 	return err
+}
+
+// rest waits for so long, or until all is to end.
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(d, longestRest)):
+	}
 }
 
 // continueOf is the token in the answer that says that one has expired; empty

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -175,5 +177,44 @@ func TestAPageThatWasBrokenOffIsDoneAgain(t *testing.T) {
 	h.Close()
 	if r, err := m.Page(t.Context(), resources, before); err == nil || r != before {
 		t.Errorf("not listed: %+v, %v", r, err)
+	}
+}
+
+// slow answers from memory, and takes its time for writes.
+type slow struct {
+	*server
+	takes time.Duration
+}
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch {
+		time.Sleep(s.takes)
+	}
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, r)
+	return answer.Result(), nil
+}
+
+// Servers have as much time for others as for a migration, and one that hardly answers is
+// not waited for as long again.
+func TestServersRestBetweenWrites(t *testing.T) {
+	for _, c := range []struct{ takes, least, most time.Duration }{
+		{10 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond},
+		{10 * time.Second, 11 * time.Second, 11 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := slow{&server{names: names(20), patched: map[string]int{}}, c.takes}
+			client, err := metadata.NewForConfig(&rest.Config{Host: "http://memory", QPS: -1, Transport: s})
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if r, err := (migration.Migrator{Client: client}).Page(t.Context(), []schema.GroupVersionResource{{Version: "v1", Resource: "secrets"}}, migration.Record{}); err != nil || r.Done != 20 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			if each := time.Since(began) / (20 / 2); each < c.least || each > c.most {
+				t.Errorf("writes that take %s were sent every %s by each of two", c.takes, each)
+			}
+		})
 	}
 }
