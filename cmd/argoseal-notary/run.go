@@ -277,17 +277,16 @@ const releaseTimeout = 5 * time.Second
 // serve seals until ctx ends. Then its own log may answer what it was asked: requests that are
 // cancelled could fail those of other replicas.
 func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *notary.Watched, own *early.Log, o options) error {
-	ready := func(*http.Request) error {
-		if n.Keyring.Current() == nil {
-			return errors.New("no tag key or no trusted root yet")
-		}
-		return nil
+	ready := map[string]healthz.Checker{
+		"keys": unless(func() bool { return n.Keyring.Current() != nil }, "no tag key or no trusted root yet"),
+		// Else a rollout would end the one before, which knows them.
+		"caches": unless(n.Filled, "pods and records are not listed yet"),
 	}
 	if err := errors.Join(
 		n.SetupWithManager(ctx, mgr, watched, o.workers),
 		connections.Sides{
 			Metrics: o.metricsAddress, Probes: o.healthAddress,
-			Alive: map[string]healthz.Checker{"ping": healthz.Ping}, Ready: map[string]healthz.Checker{"keys": ready},
+			Alive: map[string]healthz.Checker{"ping": healthz.Ping}, Ready: ready,
 		}.Serve(ctx, mgr, ctrl.Log),
 	); err != nil {
 		return err
@@ -303,6 +302,16 @@ func serve(ctx context.Context, mgr manager.Manager, n *notary.Notary, watched *
 		return fmt.Errorf("stopped: %w", err)
 	}
 	return nil
+}
+
+// unless is a check that fails with that word until something is so.
+func unless(so func() bool, word string) healthz.Checker {
+	return func(*http.Request) error {
+		if !so() {
+			return errors.New(word)
+		}
+		return nil
+	}
 }
 
 func usage(format string, args ...any) error { return reason.New(reason.UsageInvalid, format, args...) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -100,7 +101,13 @@ type Notary struct {
 	room room
 	// unpublished has what is in the log and not stored yet.
 	unpublished unpublished
+	// filled says that what there was has been listed.
+	filled atomic.Bool
 }
+
+// Filled says whether it knows the pods and records that there were when it began: before, it
+// seals nothing.
+func (n *Notary) Filled() bool { return n.filled.Load() }
 
 // Seen is what is known of a pod without asking anybody. It may be behind.
 type Seen interface {

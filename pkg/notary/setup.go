@@ -123,6 +123,7 @@ func (s *source) WaitForSync(ctx context.Context) error {
 		return errors.New("pods, provenances and namespaces were not listed in time")
 	}
 	s.notary.Budget.Complete()
+	s.notary.filled.Store(true)
 	return nil
 }
 

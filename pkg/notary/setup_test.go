@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -179,8 +180,16 @@ func TestAPodWhoseRecordIsDeletedIsBegunAgain(t *testing.T) {
 			must(t, s.Start(t.Context(), q))
 			go w.pods.RunWithContext(t.Context())
 			go w.records.RunWithContext(t.Context())
+			early, end := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer end()
+			if err := s.WaitForSync(early); err == nil || s.notary.Filled() {
+				t.Error("it is filled before namespaces were listed")
+			}
 			go w.namespaces.RunWithContext(t.Context())
 			must(t, s.WaitForSync(t.Context()))
+			if !s.notary.Filled() {
+				t.Error("it is not filled")
+			}
 			p := &v1alpha1.Provenance{Status: v1alpha1.ProvenanceStatus{
 				Claim: &v1alpha1.Claim{Holder: "a"}, Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: c.final, Reason: string(reason.Pending)}},
 			}}
