@@ -12,15 +12,15 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// TestAlertsAreThoseOfThePage: what the rule asks is what docs/retention.md and docs/log.md
-// say, and both sides name every alert.
+// TestAlertsAreThoseOfThePage: what the rule asks is what docs/retention.md, docs/log.md and
+// docs/trust.md say, and both sides name every alert.
 func TestAlertsAreThoseOfThePage(t *testing.T) {
 	out, err := template(t, "-f", "testdata/default.values.yaml", "--set", "prometheusRule.enabled=true,retention.maxAge=24h")
 	if err != nil {
 		t.Fatal(err)
 	}
 	alerts := ""
-	for _, name := range []string{"retention", "log"} {
+	for _, name := range []string{"retention", "log", "trust"} {
 		page, err := os.ReadFile("../docs/" + name + ".md")
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +66,7 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 	}
 	scrubbed := "scrubber.enabled=true,scrubber.stores[0].endpoint=s3.example.com,scrubber.stores[0].compare[0].namespaces[0]=a,scrubber.stores[0].compare[0].under[0]=b/"
 	all, n := exprs("default", "retention.maxAge=24h,"+scrubbed)
-	if n != 10 {
+	if n != 11 {
 		t.Errorf("%d alerts with everything on", n)
 	}
 	for _, name := range regexp.MustCompile(`argoseal_[a-z_]+`).FindAllString(all, -1) {

@@ -61,6 +61,7 @@ type Store struct {
 	tags   *tag.Keys
 	root   *verify.Root
 	loaded map[string]Loaded
+	stale  bool
 	// installed is the domain of this installation, and others are those beside it, by
 	// the names of their ConfigMaps: the last that were good.
 	installed *verify.Domain
@@ -140,7 +141,19 @@ func (s *Store) Load(ctx context.Context) error {
 	defer s.loading.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	return errors.Join(s.loadTags(ctx), s.loadRoot(ctx))
+	err := errors.Join(s.loadTags(ctx), s.loadRoot(ctx))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stale = err != nil
+	return err
+}
+
+// Stale says that of what there is, something could not be read or used when it was last
+// looked at: what was loaded before stays in use.
+func (s *Store) Stale() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.stale
 }
 
 func (s *Store) loadTags(ctx context.Context) error {

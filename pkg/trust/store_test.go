@@ -77,8 +77,8 @@ func TestWhatWasGoodStaysUntilSomethingGoodReplacesIt(t *testing.T) {
 	check(t, api.Create(t.Context(), notary))
 	check(t, s.Load(t.Context()))
 	good, since := s.Root(), clock.Now()
-	if good == nil {
-		t.Fatal("there is no root")
+	if good == nil || s.Stale() {
+		t.Fatalf("there is no root, or it is stale: %t", s.Stale())
 	}
 	clock.SetTime(since.Add(time.Hour))
 	check(t, s.Load(t.Context()))
@@ -90,12 +90,15 @@ func TestWhatWasGoodStaysUntilSomethingGoodReplacesIt(t *testing.T) {
 	for name, bad := range map[string]string{"nonsense": "nonsense", "nothing": "", "a root without a log": "{}", "too much": strings.Repeat(" ", maxValue+1)} {
 		trusted.Data[v1alpha1.TrustedRootKey] = bad
 		check(t, api.Update(t.Context(), trusted))
-		if err := s.Load(t.Context()); err == nil || errors.Is(err, errMissing) || s.Root() != good {
+		if err := s.Load(t.Context()); err == nil || errors.Is(err, errMissing) || s.Root() != good || told(t, s) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	trusted.Data[v1alpha1.TrustedRootKey] = keep
 	check(t, api.Update(t.Context(), trusted))
+	if check(t, s.Load(t.Context())); told(t, s) != 0 {
+		t.Error("once it is as it was, it is called stale")
+	}
 	s.Usable = func(from verify.Sources) error {
 		if string(from.TrustedRoot) != keep || string(from.Keys) != notary.Data[v1alpha1.NotaryKeyKey] {
 			t.Error("it is asked of something else")
@@ -131,6 +134,22 @@ func TestWhatWasGoodStaysUntilSomethingGoodReplacesIt(t *testing.T) {
 	}
 }
 
+// told is what the metric says of whether something cannot be used.
+func told(tb testing.TB, s *Store) float64 {
+	tb.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	check(tb, registry.Register(s.Metrics()))
+	families, err := registry.Gather()
+	check(tb, err)
+	for _, f := range families {
+		if f.GetName() == "argoseal_trust_stale" {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	tb.Fatal("there is no such metric")
+	return 0
+}
+
 func TestMetricsSaySinceWhenWhatIsLoadedIsInUse(t *testing.T) {
 	api := fake.NewClientBuilder().Build()
 	s, clock := store(api)
@@ -142,6 +161,9 @@ func TestMetricsSaySinceWhenWhatIsLoadedIsInUse(t *testing.T) {
 		check(t, err)
 		all := map[string]time.Time{}
 		for _, f := range families {
+			if f.GetName() == "argoseal_trust_stale" {
+				continue
+			}
 			for _, m := range f.GetMetric() {
 				all[m.GetLabel()[0].GetValue()] = time.Unix(int64(m.GetGauge().GetValue()), 0)
 			}

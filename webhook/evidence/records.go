@@ -110,22 +110,37 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 	if v.trust.Root == nil {
 		return nil, reason.New(reason.TrustedRootNotReady, "the Provenance of pod %s cannot be verified", record.Spec.Pod.Name)
 	}
-	result, known := v.verified.of(v.trust.Root, record)
-	if !known {
-		bundled, err := v.bundled(ctx, namespace, record)
-		if err != nil {
-			return nil, lookupFailed("its Provenance", err)
-		}
-		result, err = v.verified.in(v.trust.Root, bundled)
-		if err != nil {
-			return nil, invalid(record, err)
-		}
+	result, no := v.result(ctx, namespace, record)
+	if no != nil {
+		return nil, no
 	}
 	statement := result.Statement
 	// The API server keeps one object for each name. A bundle under another pod's
 	// name is an old one that somebody put in a new one's place.
 	if statement.Step.Pod.UID == "" || statement.Step.Pod.UID != record.Name {
 		return nil, reason.New(reason.ProvenanceInvalid, "Provenance %s carries the statement about another pod, %s (%s)", record.Name, statement.Step.Pod.Name, statement.Step.Pod.UID)
+	}
+	return result, nil
+}
+
+// result is what the bundle of a record says that has its last word.
+func (v *View) result(ctx context.Context, namespace string, record *v1alpha1.Provenance) (*verify.Result, *reason.Error) {
+	if made, ok := v.verdicts[recordKey(namespace, record.Name)]; ok {
+		if made.err != nil {
+			return nil, invalid(record, made.err)
+		}
+		return made.result, nil
+	}
+	if result, known := v.verified.of(v.trust.Root, record); known {
+		return result, nil
+	}
+	bundled, err := v.bundled(ctx, namespace, record)
+	if err != nil {
+		return nil, lookupFailed("its Provenance", err)
+	}
+	result, err := v.verified.in(v.trust.Root, bundled)
+	if err != nil {
+		return nil, invalid(record, err)
 	}
 	return result, nil
 }

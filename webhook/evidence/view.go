@@ -82,6 +82,8 @@ type View struct {
 	records map[string]*v1alpha1.Provenance
 	// kept is how many bytes of bundles they have.
 	kept int
+	// verdicts are those that Prepare made ahead, by record.
+	verdicts map[string]looked
 	// listing is the last record of which lists of files were read. Only one is
 	// kept: a pod can have many directories, and its lists can be large.
 	listing *v1alpha1.Provenance
@@ -97,7 +99,7 @@ type View struct {
 // NewView has read nothing yet.
 func NewView(source Source, trust Trust, verified *Verified, consumer Consumer) *View {
 	return &View{
-		source: source, trust: trust, verified: verified, consumer: consumer, records: map[string]*v1alpha1.Provenance{},
+		source: source, trust: trust, verified: verified, consumer: consumer, records: map[string]*v1alpha1.Provenance{}, verdicts: map[string]looked{},
 		seconds: map[string]found[provenance.ReproductionFacts]{}, sboms: map[string]found[provenance.DocumentReference]{},
 	}
 }
@@ -185,6 +187,7 @@ func (v *View) Prepare(ctx context.Context, inputs []argo.Input) *reason.Error {
 				p.seals[seals[i].Name] = &seals[i]
 			}
 		}
+		v.ahead(ctx, inputs)
 	}
 	return nil
 }
