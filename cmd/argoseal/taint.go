@@ -138,7 +138,7 @@ func (o *taintOptions) run(cmd *cobra.Command, what string) error {
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "revocation %s is made; looking for what was made from it\n", r.Name)
 	}
 	seen := touched{revocation: r, root: root, now: time.Now()}
-	if seen.whoever, err = withoutEnds(root); err != nil {
+	if seen.whoever, err = root.WithoutEnds(v1alpha1.DomainInstalled); err != nil {
 		return err
 	}
 	if err := o.each(cmd, api, func(p *v1alpha1.Provenance) error { return seen.record(cmd.ErrOrStderr(), p) }); err != nil {

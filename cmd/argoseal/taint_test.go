@@ -149,7 +149,7 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whoever, err := withoutEnds(root)
+	whoever, err := root.WithoutEnds(v1alpha1.DomainInstalled)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 	theirs := stranger.Domain(t, "theirs")
 	theirs.Builders = verify.BuildersOf("elsewhere")
 	if root, err = verify.New(ended, theirs); err == nil {
-		whoever, err = withoutEnds(root)
+		whoever, err = root.WithoutEnds(v1alpha1.DomainInstalled)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func TestWhatDoesNotVerifyIsNotTakenForNothing(t *testing.T) {
 	}
 	domain.Identities = []verify.Identity{{Issuer: "https://issuer", Subject: "notary", Period: verify.Period{End: time.Now().Add(-time.Hour)}}}
 	if root, err = verify.New(domain); err == nil {
-		whoever, err = withoutEnds(root)
+		whoever, err = root.WithoutEnds(v1alpha1.DomainInstalled)
 	}
 	if err != nil || whoever.Domains()[0].Identities[0].Period != (verify.Period{}) || root.Domains()[0].Identities[0].End.IsZero() {
 		t.Errorf("an identity that has ended goes on to be none: %v", err)

@@ -8,9 +8,6 @@ import (
 	"strings"
 	"time"
 
-	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/content"
 	"github.com/argoseal/argoseal/pkg/policy"
@@ -211,46 +208,6 @@ func (t *touched) notWhole() error {
 		return nil
 	}
 	return reason.New(code, "%s", strings.Join(why, "; "))
-}
-
-// withoutEnds is a root under which keys, identities and logs never end, nobody else has them,
-// and the installation's speak for the builders of before, too: its cluster may have had
-// another name.
-func withoutEnds(root *verify.Root) (*verify.Root, error) {
-	domains := root.Domains()
-	for i := range domains {
-		d := &domains[i]
-		d.Keys, d.Identities = slices.Clone(d.Keys), slices.Clone(d.Identities)
-		for k := range d.Keys {
-			d.Keys[k].Period, d.Keys[k].Compromised = verify.Period{}, time.Time{}
-		}
-		for k := range d.Identities {
-			d.Identities[k].Period = verify.Period{}
-		}
-		if len(d.Builders) > 0 && (d.Name == v1alpha1.DomainInstalled || len(domains) == 1) {
-			d.Builders, d.AnyBuilder = nil, true
-		}
-		endless, err := logsWithoutEnds(d.TrustedRoot)
-		if err != nil {
-			return nil, fmt.Errorf("trusted root of domain %s: %w", d.Name, err)
-		}
-		d.TrustedRoot = endless
-	}
-	return verify.New(domains...)
-}
-
-// logsWithoutEnds is a trusted root whose logs' keys never end.
-func logsWithoutEnds(trustedRoot []byte) ([]byte, error) {
-	var r prototrustroot.TrustedRoot
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(trustedRoot, &r); err != nil {
-		return nil, err
-	}
-	for _, l := range r.GetTlogs() {
-		if period := l.GetPublicKey().GetValidFor(); period != nil {
-			period.End = nil
-		}
-	}
-	return protojson.Marshal(&r)
 }
 
 // outdated are the codes of records that held once, as far as anybody knows.
