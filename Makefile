@@ -172,7 +172,7 @@ conformance: ## What e2e has no time for: honest workflows of every shape, what 
 conformance-sample: CASES := -timeout 30m -run '^TestConformance(HonestWorkflows|Upstream)$$' -args -sample
 conformance-sample: ## Of conformance what CI has time for: every third shape on one version of Argo in turn, and a few of what its authors ship.
 conformance: PARTS := ,gcs,registry
-conformance: BUILDERS := crane umoci
+conformance: BUILDERS := crane umoci syft
 conformance: LATER := ^Test(LogsOff|Scrubb)
 conformance conformance-sample: build tools
 	@[ "$@" = conformance-sample ] || { $(call NEEDS,$(MARIADB)); } # for signers, said now

@@ -125,11 +125,16 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 	if err := registry.Login(home); err != nil {
 		t.Fatal(err)
 	}
+	syft, err := part.Path(t.Context(), "syft", "syft")
+	if err != nil {
+		t.Fatal(err)
+	}
 	tool := func(password bool, program string, args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "KUBECONFIG="+l.Kubeconfig, "DOCKER_CONFIG="+home)
+		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "KUBECONFIG="+l.Kubeconfig, "DOCKER_CONFIG="+home,
+			"PATH="+filepath.Dir(syft)+string(os.PathListSeparator)+os.Getenv("PATH"))
 		if !password {
 			cmd.Env = append(cmd.Env, "DOCKER_CONFIG="+filepath.Join(home, "none"))
 		}
@@ -165,6 +170,13 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 	attested(t, run) // waits for what is stated of the whole workflow
 	if _, err := tool(true, s.Argoseal, append(attach, packed.String(), "--output", "packed", "--with-workflow")...); err != nil {
 		t.Error(err)
+	}
+	of := []string{"sbom", ci + "/" + sealOf(t, run, "packed").Spec.Provenance, "--output", "packed", "--image", packed.String(), "--run-syft", "--registry-cacert", registry.CA}
+	if out, err := tool(true, s.Argoseal, of...); err != nil || !strings.Contains(out, "spdx 2.3, with ") {
+		t.Errorf("syft does not look into an image of the registry: %v", err)
+	}
+	if _, err := tool(false, s.Argoseal, of...); err == nil {
+		t.Error("syft looks into an image without a password")
 	}
 	other := pushed(t, registry, "team/appended:other", shellImage(t, "other "+run.UID))
 	if _, err := tool(true, s.Argoseal, append(attach, other.String())...); err == nil {

@@ -26,8 +26,18 @@ var umociRecipe = gobuild.Recipe{
 	Targets: []gobuild.Target{{Name: "umoci", Package: "./cmd/umoci"}},
 }
 
-// Builder is an image with a shell and a program that builds images without a daemon:
-// crane or umoci. It builds the program if that has not been done.
+// syftRecipe says which packages are in an archive or an image.
+var syftRecipe = gobuild.Recipe{
+	Name:    "syft",
+	Module:  "github.com/anchore/syft",
+	Version: "v1.57.1",
+	Sum:     "h1:lrbWhc8hbZJSKekMdB3PKetO0upE+lv9ihUfv9CXgfU=",
+	Targets: []gobuild.Target{{Name: "syft", Package: "./cmd/syft"}},
+	LDFlags: []string{"-X main.version=1.57.1"},
+}
+
+// Builder is an image with a shell and a program that builds images without a daemon, crane
+// or umoci, or with syft. It builds the program if that has not been done.
 func Builder(ctx context.Context, program string) (image.Spec, error) {
 	shell, err := busyboxFiles(ctx)
 	if err != nil {

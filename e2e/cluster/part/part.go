@@ -35,6 +35,7 @@ var recipes = []gobuild.Recipe{
 	scorecardTestRecipe,
 	craneRecipe,
 	umociRecipe,
+	syftRecipe,
 	kwokRecipe,
 	golangciLintRecipe,
 	controllerToolsRecipe,
