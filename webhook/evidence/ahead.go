@@ -28,6 +28,9 @@ func (v *View) ahead(ctx context.Context, inputs []argo.Input) {
 	}
 	var records []*v1alpha1.Provenance
 	for _, name := range v.namesOf(inputs) {
+		if InTime(ctx) != nil {
+			return
+		}
 		record, err := v.record(ctx, v.consumer.Namespace, name)
 		if err != nil || record == nil || fateOf(record).ending != sealed || record.Status.Bundle == "" {
 			continue
@@ -43,7 +46,7 @@ func (v *View) ahead(ctx context.Context, inputs []argo.Input) {
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, record := range records {
-		if ctx.Err() != nil {
+		if InTime(ctx) != nil {
 			break
 		}
 		g.Go(func() error {
