@@ -87,7 +87,7 @@ type Reconciler struct {
 // there is nothing to do, a look proves that all is as it was.
 const (
 	soon       = 500 * time.Millisecond
-	whileWait  = 2 * time.Second
+	whileWait  = 5 * time.Second // a look reads all metrics of each server, and slows it for as long
 	whileHalt  = 10 * time.Second
 	whileRest  = time.Minute
 	migrateFor = 5 * time.Second
