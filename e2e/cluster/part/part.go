@@ -30,6 +30,7 @@ var recipes = []gobuild.Recipe{
 	helmRecipe,
 	cosignRecipe,
 	localKMSRecipe,
+	vaultRecipe,
 	fulcioRecipe,
 	timestampRecipe,
 	scorecardTestRecipe,
