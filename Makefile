@@ -134,7 +134,7 @@ NEEDS  = for program in $1; do PATH="$$PATH:/usr/sbin" command -v $$program >/de
 .PHONY: interop
 interop: build ## Seal in a Rekor v1 with Trillian and MariaDB, and have cosign and npm judge seals of each log, by each kind of signer (first time: builds them; needs Debian's mariadb-server-core and mariadb-client-core, and Node.js with npm).
 	@$(call NEEDS,$(MARIADB) node npm)
-	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign local-kms vault fulcio timestamp-server
+	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign slsa-verifier local-kms vault fulcio timestamp-server
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -v -skip '^TestSigners' ./e2e/interop
 
 .PHONY: signers

@@ -29,6 +29,7 @@ var recipes = []gobuild.Recipe{
 	trillianRecipe,
 	helmRecipe,
 	cosignRecipe,
+	slsaVerifierRecipe,
 	localKMSRecipe,
 	vaultRecipe,
 	fulcioRecipe,

@@ -68,6 +68,15 @@ var cosignRecipe = gobuild.Recipe{
 	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v3.1.3"},
 }
 
+// slsaVerifierRecipe judges summaries of verifications.
+var slsaVerifierRecipe = gobuild.Recipe{
+	Name:    "slsa-verifier",
+	Module:  "github.com/slsa-framework/slsa-verifier/v2",
+	Version: "v2.7.1",
+	Sum:     "h1:UofvmqdJysF8K13h42/NVD+7IFQjZBOWMDmfZsLUimw=",
+	Targets: []gobuild.Target{{Name: "slsa-verifier", Package: "./cli/slsa-verifier"}},
+}
+
 // localKMSRecipe is a server that answers as AWS KMS does.
 var localKMSRecipe = gobuild.Recipe{
 	Name:    "local-kms",
