@@ -1,7 +1,7 @@
 // Package interop records seals in a Rekor v1 as others run it, which is its server,
 // Trillian and MariaDB, in a Rekor v2, and in both; signed under keys, by an emulator of
-// AWS KMS and by a Vault, and under certificates of a Fulcio that a real API server's tokens convince,
-// timestamped by Sigstore's authority.
+// AWS KMS and by a Vault, and under certificates of a Fulcio that a real API server's tokens
+// convince, timestamped by Sigstore's authority.
 // Programs that are not ours judge them: cosign, and what npm verifies with. Our command
 // line does, too, and judges what cosign attests there. All of it runs as processes of the
 // tests on addresses of this machine. They need neither root nor the development cluster,

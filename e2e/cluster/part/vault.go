@@ -8,12 +8,12 @@ import (
 
 // vaultRecipe is HashiCorp's Vault, with the engines that are part of it and nothing of
 // clouds or databases; without its pages, which are a program of their own. Its sibling
-// modules are taken as published: with later releases of it no published one fits.
+// modules are taken as published: v1.21.3 and v1.21.4 call what no one published SDK has.
 var vaultRecipe = gobuild.Recipe{
 	Name:    "vault",
 	Module:  "github.com/hashicorp/vault",
-	Version: "v1.21.1",
-	Sum:     "h1:4bYxh55jSitPOs5+iPshEdDhBLeXCm6BjGDIV1vYzys=",
+	Version: "v1.21.2",
+	Sum:     "h1:t6/vAAhgGvKukkIAQBUPenvfLiJ5oUm8CmOMa6tgUYQ=",
 	DropReplace: []string{
 		"github.com/hashicorp/vault/api",
 		"github.com/hashicorp/vault/api/auth/approle",
