@@ -20,10 +20,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -166,7 +168,10 @@ func (p *plane) apply(text string) {
 			p.t.Fatal(err)
 		}
 		if len(o.Object) > 0 {
-			must(p.t, p.Create(p.t.Context(), o))
+			// A policy that was just made refuses until the API server has read what it is about.
+			must(p.t, retry.OnError(wait.Backoff{Steps: 100, Duration: 100 * time.Millisecond}, func(err error) bool {
+				return strings.Contains(err.Error(), "not yet synced to use for admission")
+			}, func() error { return p.Create(p.t.Context(), o.DeepCopy()) }))
 		}
 	}
 }
