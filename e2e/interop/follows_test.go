@@ -3,7 +3,6 @@
 package interop
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/argoseal/argoseal/e2e/lab"
-	"github.com/argoseal/argoseal/e2e/scenario"
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/reason"
 	"github.com/argoseal/argoseal/pkg/seal/sealtest"
@@ -88,22 +86,10 @@ func TestSignersFollowARepository(t *testing.T) {
 // works plays what first light promised.
 func (w *world) works(t *testing.T, ns string) {
 	t.Helper()
-	must(t, w.lab.Namespace(t.Context(), ns, v1alpha1.ModeEnforce))
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
-		defer cancel()
-		if err := w.lab.Discard(ctx, ns); err != nil {
-			t.Error(err)
-		}
-	})
+	w.namespace(t, ns)
 	e, _ := w.example(t, ns)
 	verified(t, e)
-	s := &scenario.Stage{Lab: w.lab, Root: "../..", Argoseal: ours(t), Cosign: program(t, "cosign"), Dir: t.TempDir(), Out: t.Output()}
-	for _, story := range []scenario.Scenario{scenario.Unsealed(ns), scenario.Overwritten(ns)} {
-		if _, err := story.Play(t.Context(), s); err != nil {
-			t.Errorf("%s: %s: %v", ns, story.Name, err)
-		}
-	}
+	w.refuses(t, ns)
 }
 
 // told says whether there is an event of the trusted root for that reason.

@@ -128,14 +128,7 @@ func (w *world) signersIn(t *testing.T, logs logs) {
 // holds plays what first light promised, where one signer signs. It gives what that has made.
 func (w *world) holds(t *testing.T, logs logs, signer string, is func(*verify.Result) bool) *verify.Result {
 	ns := strings.ToLower("signers-" + logs.name + "-" + signer)
-	must(t, w.lab.Namespace(t.Context(), ns, v1alpha1.ModeEnforce))
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
-		defer cancel()
-		if err := w.lab.Discard(ctx, ns); err != nil {
-			t.Error(err)
-		}
-	})
+	w.namespace(t, ns)
 	// Another signer signs once every webhook knows it.
 	var result *verify.Result
 	for deadline := time.Now().Add(5 * time.Minute); ; {
@@ -151,6 +144,26 @@ func (w *world) holds(t *testing.T, logs logs, signer string, is func(*verify.Re
 			t.Fatalf("%s does not sign; %q does", signer, result.KeyHint+result.Identity)
 		}
 	}
+	w.refuses(t, ns)
+	return result
+}
+
+// namespace makes one in which all has to be sealed, until the test ends.
+func (w *world) namespace(t *testing.T, ns string) {
+	t.Helper()
+	must(t, w.lab.Namespace(t.Context(), ns, v1alpha1.ModeEnforce))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+		defer cancel()
+		if err := w.lab.Discard(ctx, ns); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// refuses has what nobody sealed refused, and the consumer of what was overwritten stopped.
+func (w *world) refuses(t *testing.T, ns string) {
+	t.Helper()
 	s := &scenario.Stage{Lab: w.lab, Root: filepath.Join("..", ".."), Argoseal: ours(t), Cosign: program(t, "cosign"), Dir: t.TempDir(), Out: t.Output()}
 	for _, story := range []scenario.Scenario{scenario.Unsealed(ns), scenario.Overwritten(ns)} {
 		happened, err := story.Play(t.Context(), s)
@@ -159,7 +172,6 @@ func (w *world) holds(t *testing.T, logs logs, signer string, is func(*verify.Re
 		}
 		t.Logf("%s: %s", story.Name, happened)
 	}
-	return result
 }
 
 // example runs Argo's example, and gives what there is of its seal.

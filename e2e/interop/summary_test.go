@@ -68,14 +68,14 @@ func TestSLSAVerifierTakesSummaries(t *testing.T) {
 		t.Fatalf("it refuses what is genuine: %v\n%s", err, said)
 	}
 	for name, change := range map[string]func(*asked){
-		"a flipped byte":                 func(a *asked) { a.envelope = altered },
-		"a summary that has not passed":  func(a *asked) { a.envelope = envelope(false) },
-		"another key":                    func(a *asked) { a.key = newSigner(t, "P-256").PublicKeyPEM() },
-		"another file":                   func(a *asked) { a.digest = "sha256:" + sha256Of("another") },
-		"another cluster":                func(a *asked) { a.verifier += "2" },
-		"another workflow":               func(a *asked) { a.resource += "2" },
-		"a level that nobody can give":   func(a *asked) { a.min = "SLSA_BUILD_LEVEL_4" },
-		"a seal instead of such summary": func(a *asked) { a.envelope = envelopeOf(t, sealed(t, by, trusted, at{version: 2, url: url})) },
+		"a flipped byte":                func(a *asked) { a.envelope = altered },
+		"a summary that has not passed": func(a *asked) { a.envelope = envelope(false) },
+		"another key":                   func(a *asked) { a.key = newSigner(t, "P-256").PublicKeyPEM() },
+		"another file":                  func(a *asked) { a.digest = "sha256:" + sha256Of("another") },
+		"another cluster":               func(a *asked) { a.verifier += "2" },
+		"another workflow":              func(a *asked) { a.resource += "2" },
+		"a level that nobody can give":  func(a *asked) { a.min = "SLSA_BUILD_LEVEL_4" },
+		"a seal in place of a summary":  func(a *asked) { a.envelope = envelopeOf(t, sealed(t, by, trusted, at{version: 2, url: url})) },
 	} {
 		a := good
 		change(&a)

@@ -26,7 +26,7 @@ import (
 const (
 	many   = 10_000
 	filled = 10 * time.Minute
-	quiet  = 3 * time.Minute // as long as a rotation, so that the rarest reads are in both
+	quiet  = 3 * time.Minute // so long that the rarest reads are among them
 )
 
 // TestNumbersOfARotation measures what it costs to bring 10,000 Secrets from one key to

@@ -125,16 +125,11 @@ func TestConformanceImagesFromARegistry(t *testing.T) {
 	if err := registry.Login(home); err != nil {
 		t.Fatal(err)
 	}
-	syft, err := part.Path(t.Context(), "syft", "syft")
-	if err != nil {
-		t.Fatal(err)
-	}
 	tool := func(password bool, program string, args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "KUBECONFIG="+l.Kubeconfig, "DOCKER_CONFIG="+home,
-			"PATH="+filepath.Dir(syft)+string(os.PathListSeparator)+os.Getenv("PATH"))
+		cmd.Env = append(atHome(t, home), "DOCKER_CONFIG="+home)
 		if !password {
 			cmd.Env = append(cmd.Env, "DOCKER_CONFIG="+filepath.Join(home, "none"))
 		}

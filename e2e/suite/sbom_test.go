@@ -72,16 +72,12 @@ func TestConformanceAnSBOMByTheJobOfThePage(t *testing.T) {
 	}
 
 	home := t.TempDir()
-	syft, err := part.Path(t.Context(), "syft", "syft")
-	if err != nil {
-		t.Fatal(err)
-	}
 	argoseal := func(args ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, s.Argoseal, args...)
-		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "KUBECONFIG="+l.Kubeconfig, "PATH="+filepath.Dir(syft)+string(os.PathListSeparator)+os.Getenv("PATH"))
+		cmd.Env = atHome(t, home)
 		out, err := cmd.CombinedOutput()
 		t.Logf("$ argoseal %s\n%s(%v)", strings.Join(args, " "), out, err)
 		if err != nil {
@@ -132,6 +128,18 @@ func TestConformanceAnSBOMByTheJobOfThePage(t *testing.T) {
 	if run := take("after"); run.Phase != "Succeeded" {
 		t.Error(run)
 	}
+}
+
+// atHome is the environment of somebody with settings of their own, this cluster, and syft on
+// the path.
+func atHome(t *testing.T, home string) []string {
+	t.Helper()
+	syft, err := part.Path(t.Context(), "syft", "syft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "KUBECONFIG="+cluster(t).Kubeconfig,
+		"PATH="+filepath.Dir(syft)+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
 // trustScanner makes a key, and a trust domain of it that may say what SBOMs there are.

@@ -180,16 +180,8 @@ func TestAPodWhoseRecordIsDeletedIsBegunAgain(t *testing.T) {
 			must(t, s.Start(t.Context(), q))
 			go w.pods.RunWithContext(t.Context())
 			go w.records.RunWithContext(t.Context())
-			early, end := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer end()
-			if err := s.WaitForSync(early); err == nil || s.notary.Filled() {
-				t.Error("it is filled before namespaces were listed")
-			}
 			go w.namespaces.RunWithContext(t.Context())
 			must(t, s.WaitForSync(t.Context()))
-			if !s.notary.Filled() {
-				t.Error("it is not filled")
-			}
 			p := &v1alpha1.Provenance{Status: v1alpha1.ProvenanceStatus{
 				Claim: &v1alpha1.Claim{Holder: "a"}, Conditions: []metav1.Condition{{Type: v1alpha1.ConditionSealed, Status: c.final, Reason: string(reason.Pending)}},
 			}}
@@ -219,6 +211,30 @@ func TestAPodWhoseRecordIsDeletedIsBegunAgain(t *testing.T) {
 				t.Errorf("%d pods are begun again, want %d", q.Len(), c.want)
 			}
 		})
+	}
+}
+
+// A notary that does not know yet what there is must not let another end for it.
+func TestItIsFilledOnceAllIsListed(t *testing.T) {
+	w := NewWatched()
+	w.pods = toolscache.NewSharedIndexInformer(fcache.NewFakeControllerSource(), &corev1.Pod{}, 0, toolscache.Indexers{})
+	w.records = toolscache.NewSharedIndexInformer(fcache.NewFakeControllerSource(), &v1alpha1.Provenance{}, 0, toolscache.Indexers{})
+	w.namespaces = toolscache.NewSharedIndexInformer(fcache.NewFakeControllerSource(), namespaceMetadata(), 0, toolscache.Indexers{})
+	q := newQueue("", workqueue.NewTypedItemExponentialFailureRateLimiter[Key](time.Millisecond, time.Second), func(Key) int64 { return 0 })
+	defer q.ShutDown()
+	s := &source{notary: &Notary{Holder: "a", ClaimDuration: testClaim, Shards: &Shards{Self: "a"}}, watched: w}
+	must(t, s.Start(t.Context(), q))
+	go w.pods.RunWithContext(t.Context())
+	go w.records.RunWithContext(t.Context())
+	early, end := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer end()
+	if err := s.WaitForSync(early); err == nil || s.notary.Filled() {
+		t.Error("it is filled before namespaces were listed")
+	}
+	go w.namespaces.RunWithContext(t.Context())
+	must(t, s.WaitForSync(t.Context()))
+	if !s.notary.Filled() {
+		t.Error("it is not filled")
 	}
 }
 

@@ -7,7 +7,7 @@ var (
 		"Since when what is loaded of an object has been in use, by object. Objects of which nothing is in use are left out.",
 		[]string{"object"}, nil)
 	stale = prometheus.NewDesc("argoseal_trust_stale",
-		"1 while something of the tag keys, roots and trust domains that there are cannot be read or used, so that what was loaded before stays in use; the log says why.",
+		"1 while something of the tag keys, roots and trust domains is missing, or cannot be read or used, so that what was loaded before stays in use; the log says why.",
 		nil, nil)
 )
 

@@ -148,8 +148,8 @@ func (s *Store) Load(ctx context.Context) error {
 	return err
 }
 
-// Stale says that of what there is, something could not be read or used when it was last
-// looked at: what was loaded before stays in use.
+// Stale says that something was missing, or could not be read or used, at the last look: what
+// was loaded before stays in use.
 func (s *Store) Stale() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

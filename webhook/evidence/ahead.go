@@ -32,7 +32,10 @@ func (v *View) ahead(ctx context.Context, inputs []argo.Input) {
 			return
 		}
 		record, err := v.record(ctx, v.consumer.Namespace, name)
-		if err != nil || record == nil || fateOf(record).ending != sealed || record.Status.Bundle == "" {
+		if err != nil {
+			return // the next reads would fail as well, and be made again
+		}
+		if record == nil || fateOf(record).ending != sealed || record.Status.Bundle == "" {
 			continue
 		}
 		if _, known := v.verified.of(v.trust.Root, record); !known {

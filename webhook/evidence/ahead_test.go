@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -125,7 +126,7 @@ func TestBundlesOfAStepAreVerifiedAtOnce(t *testing.T) {
 	}
 }
 
-// Where nobody waits any more, no bundle is looked at ahead; and a fault ends no more than the
+// Where nobody waits any more, or nothing can be read, no bundle is looked at ahead; and a fault ends no more than the
 // request that meets it.
 func TestNothingIsVerifiedAheadInVain(t *testing.T) {
 	s, inputs, root := stepOf(t)
@@ -137,7 +138,12 @@ func TestNothingIsVerifiedAheadInVain(t *testing.T) {
 	if calls := root.calls.Load(); calls != 0 {
 		t.Errorf("%d bundles were looked at for nobody", calls)
 	}
-	root.panics = true
+	s.fail = errors.New("connection refused")
+	_ = NewView(s, Trust{Root: root}, NewVerified(1<<20), of).Prepare(t.Context(), inputs)
+	if calls := root.calls.Load(); calls != 0 || s.reads != 1 {
+		t.Errorf("of an API server that fails %d records were read, and %d bundles looked at", s.reads, calls)
+	}
+	s.fail, root.panics = nil, true
 	v = NewView(s, Trust{Root: root}, NewVerified(1<<20), of)
 	if no := v.Prepare(t.Context(), inputs); no != nil || len(v.verdicts) != 0 {
 		t.Errorf("after a fault it says %v, with %d verdicts", no, len(v.verdicts))
