@@ -17,8 +17,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // usual are the tests that raise a control plane, if none is named.
@@ -26,6 +29,7 @@ var usual = []string{"TestSecretEncryptionUnderChaos", "TestSecretEncryption", "
 
 func main() {
 	runs := flag.Int("runs", 20, "how often each test is run")
+	atOnce := flag.Int("at-once", 1, "how many run at once, each with three API servers and three etcd members")
 	dir := flag.String("dir", "bin/sentinel-soak", "where to write the tables, and what each run printed")
 	flag.Parse()
 	tests := flag.Args()
@@ -34,13 +38,16 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := soak(ctx, os.Stdout, *dir, *runs, tests); err != nil {
+	if err := soak(ctx, os.Stdout, *dir, *runs, *atOnce, tests); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
 }
 
-func soak(ctx context.Context, out io.Writer, dir string, runs int, tests []string) error {
+func soak(ctx context.Context, out io.Writer, dir string, runs, atOnce int, tests []string) error {
+	if runs < 1 || atOnce < 1 {
+		return errors.New("-runs and -at-once are 1 or more")
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -54,25 +61,33 @@ func soak(ctx context.Context, out io.Writer, dir string, runs int, tests []stri
 		return fmt.Errorf("build the tests: %w", err)
 	}
 	tables := filepath.Join(dir, "results.md")
+	var mu sync.Mutex // has what follows
 	var all []result
 	failed := 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
 	for n := range runs {
 		for _, test := range tests {
-			log := filepath.Join(dir, fmt.Sprintf("%s-%d.log", test, n+1))
-			r, err := one(ctx, program, test, log)
-			if err != nil {
-				return err
-			}
-			all = append(all, r)
-			if !r.passed {
-				failed++
-			}
-			fmt.Fprintf(out, "%s %d of %d: %s, see %s\n", test, n+1, runs, r, log)
-			// Written each time: who ends it before its time has what there is.
-			if err := os.WriteFile(tables, []byte(render(all)), 0o644); err != nil {
-				return err
-			}
+			g.Go(func() error {
+				log := filepath.Join(dir, fmt.Sprintf("%s-%d.log", test, n+1))
+				r, err := one(ctx, program, test, log)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, r)
+				if !r.passed {
+					failed++
+				}
+				fmt.Fprintf(out, "%s %d of %d: %s, see %s\n", test, n+1, runs, r, log)
+				// Written each time: who ends it before its time has what there is.
+				return os.WriteFile(tables, []byte(render(all)), 0o644)
+			})
 		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	fmt.Fprintf(out, "\n%s\n%s has it.\n", render(all), tables)
 	if failed > 0 {
@@ -83,6 +98,9 @@ func soak(ctx context.Context, out io.Writer, dir string, runs int, tests []stri
 
 // one runs a test once.
 func one(ctx context.Context, program, test, log string) (result, error) {
+	if err := ctx.Err(); err != nil {
+		return result{}, err // another run could not be started, or somebody ends all
+	}
 	cmd := exec.CommandContext(ctx, program, "-test.v", "-test.timeout=40m", "-test.run=^"+test+"$")
 	cmd.Dir = "e2e/sentinel" // where `go test` runs it
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
