@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/argoseal/argoseal/pkg/api/v1alpha1"
 	"github.com/argoseal/argoseal/pkg/argo"
@@ -12,10 +13,17 @@ import (
 	"github.com/argoseal/argoseal/pkg/verify"
 )
 
-// looked is what a record's bundle says, or why it does not hold.
+// looked is what a record's bundle says, or why it does not hold. It is of one content of that
+// record: the API server gives each a resource version of its own.
 type looked struct {
-	result *verify.Result
-	err    error
+	uid     types.UID
+	version string
+	result  *verify.Result
+	err     error
+}
+
+func (l looked) of(record *v1alpha1.Provenance) bool {
+	return l.uid == record.UID && l.version == record.ResourceVersion
 }
 
 // ahead verifies the bundles that the inputs will ask for, on all processors that there are: a
@@ -27,17 +35,19 @@ func (v *View) ahead(ctx context.Context, inputs []argo.Input) {
 		return
 	}
 	var records []*v1alpha1.Provenance
-	for _, name := range v.namesOf(inputs) {
+	seen := map[string]bool{}
+	for _, seal := range v.namesOf(inputs) {
 		if InTime(ctx) != nil {
 			return
 		}
-		record, err := v.record(ctx, v.consumer.Namespace, name)
+		record, err := v.sealing(ctx, seal)
 		if err != nil {
 			return // the next reads would fail as well, and be made again
 		}
-		if record == nil || fateOf(record).ending != sealed || record.Status.Bundle == "" {
+		if record == nil || seen[record.Name] || fateOf(record).ending != sealed || record.Status.Bundle == "" {
 			continue
 		}
+		seen[record.Name] = true
 		if _, known := v.verified.of(v.trust.Root, record); !known {
 			records = append(records, record)
 		}
@@ -55,29 +65,37 @@ func (v *View) ahead(ctx context.Context, inputs []argo.Input) {
 		g.Go(func() error {
 			// A panic here would end the program, and ends a request where it is asked for.
 			defer func() { _ = recover() }()
-			all[i].result, all[i].err = v.verified.in(v.trust.Root, record)
+			result, err := v.verified.in(v.trust.Root, record)
+			all[i] = looked{record.UID, record.ResourceVersion, result, err}
 			return nil
 		})
 	}
 	_ = g.Wait() // each has its own error
 	for i, record := range records {
-		if all[i] != (looked{}) {
+		if all[i].result != nil || all[i].err != nil {
 			v.verdicts[recordKey(v.consumer.Namespace, record.Name)] = all[i]
 		}
 	}
 }
 
-// namesOf are the records of the workflow's seals at the inputs' places, each once.
+// sealing is the record of a seal, whose name it takes, as far as nobody has to be asked for
+// it that is not asked later.
+func (v *View) sealing(ctx context.Context, seal string) (*v1alpha1.Provenance, error) {
+	if source, ok := v.source.(Remembering); ok {
+		return source.Remembered(v.consumer.Namespace, seal), nil
+	}
+	if v.prepared == nil || v.prepared.seals[seal] == nil {
+		return nil, nil
+	}
+	return v.record(ctx, v.consumer.Namespace, v.prepared.seals[seal].Spec.Provenance)
+}
+
+// namesOf are those of the workflow's seals at the inputs' places.
 func (v *View) namesOf(inputs []argo.Input) []string {
 	var names []string
-	seen := map[string]bool{}
 	for _, in := range inputs {
 		for _, l := range in.Locations() {
-			seal := v.prepared.seals[artifact.SealName(l, v.consumer.WorkflowUID)]
-			if seal != nil && !seen[seal.Spec.Provenance] {
-				seen[seal.Spec.Provenance] = true
-				names = append(names, seal.Spec.Provenance)
-			}
+			names = append(names, artifact.SealName(l, v.consumer.WorkflowUID))
 		}
 	}
 	return names

@@ -149,3 +149,52 @@ func TestNothingIsVerifiedAheadInVain(t *testing.T) {
 		t.Errorf("after a fault it says %v, with %d verdicts", no, len(v.verdicts))
 	}
 }
+
+// remembering is a store that watches, and has these records at hand.
+type remembering struct {
+	*store
+	atHand map[string]bool
+}
+
+func (r remembering) Remembered(_, seal string) *v1alpha1.Provenance {
+	s := r.seals[seal]
+	if s == nil || !r.atHand[s.Spec.Provenance] {
+		return nil
+	}
+	return r.provenances[s.Spec.Provenance].DeepCopy()
+}
+
+// So it is where the webhook watches: what it has at hand is verified at once and once, what it
+// has not when it is asked for, and a record that is another one meanwhile is looked at itself.
+func TestBundlesAtHandAreVerifiedAtOnce(t *testing.T) {
+	s, inputs, root := stepOf(t)
+	source := remembering{s.store, map[string]bool{}}
+	for i := range sealedInputs - 1 {
+		source.atHand[fmt.Sprint("pod-", i)] = true
+	}
+	v := NewView(source, Trust{Root: root}, NewVerified(1<<20), Consumer{Namespace: "demo", Workflow: "wf", WorkflowUID: "uid", Pod: "pod"})
+	if no := v.Prepare(t.Context(), inputs); no != nil {
+		t.Fatal(no)
+	}
+	if most, calls := root.most.Load(), root.calls.Load(); most != 2 || calls != sealedInputs-1 {
+		t.Errorf("%d bundles are looked at, %d at a time; %d are at hand, for two processors", calls, most, sealedInputs-1)
+	}
+	if s.reads != 0 {
+		t.Errorf("%d records were read ahead", s.reads)
+	}
+	changed := s.provenances["pod-2"]
+	changed.ResourceVersion, changed.Status.Bundle = "2", strings.Replace(changed.Status.Bundle, `"payload":"`, `"payload":"AAAA`, 1)
+	for i, in := range inputs {
+		seal, no := v.Seal(t.Context(), in.Location())
+		if no != nil || seal == nil {
+			t.Fatalf("the seal of %s: %v", in.Name, no)
+		}
+		_, no = v.Verify(t.Context(), "demo", seal, in.Location())
+		if want := i == 2; (no != nil) != want || want && no.Code != reason.ProvenanceInvalid {
+			t.Errorf("of %s it says %v", in.Name, no)
+		}
+	}
+	if calls := root.calls.Load(); calls != sealedInputs+1 {
+		t.Errorf("%d bundles, of which one changed, were verified %d times", sealedInputs, calls)
+	}
+}

@@ -125,7 +125,7 @@ func (v *View) Statement(ctx context.Context, namespace string, seal *v1alpha1.A
 
 // result is what the bundle of a record says that has its last word.
 func (v *View) result(ctx context.Context, namespace string, record *v1alpha1.Provenance) (*verify.Result, *reason.Error) {
-	if made, ok := v.verdicts[recordKey(namespace, record.Name)]; ok {
+	if made, ok := v.verdicts[recordKey(namespace, record.Name)]; ok && made.of(record) {
 		if made.err != nil {
 			return nil, invalid(record, made.err)
 		}

@@ -55,6 +55,13 @@ type Aging interface {
 	Stale() string
 }
 
+// Remembering is a Source that can say what it has at hand.
+type Remembering interface {
+	// Remembered is the record that a seal of a namespace names, by the seal's name, with its
+	// bundle; nil if either is not at hand. Nobody is asked.
+	Remembered(namespace, seal string) *v1alpha1.Provenance
+}
+
 // Batched is a Source that answers for all inputs of a step at once.
 type Batched interface {
 	// All are all pods of a workflow, by its name.
@@ -153,14 +160,15 @@ func askedBy(in argo.Input) asked { return asked{in.Name, in.URI(), in.Archive()
 // and their records before it reads seals, for all inputs. So it sees a seal that
 // replaces another one between the two reads.
 func (v *View) Prepare(ctx context.Context, inputs []argo.Input) *reason.Error {
-	source, ok := v.source.(Batched)
-	if !ok {
-		return nil
-	}
 	inputs = slices.DeleteFunc(slices.Clone(inputs), func(in argo.Input) bool {
 		return in.Source != argo.SourceStore || in.Location().Validate() != nil
 	})
 	if len(inputs) == 0 {
+		return nil
+	}
+	source, ok := v.source.(Batched)
+	if !ok {
+		v.ahead(ctx, inputs)
 		return nil
 	}
 	pods, err := source.All(ctx, v.consumer.Namespace, v.consumer.Workflow)

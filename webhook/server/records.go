@@ -106,6 +106,32 @@ func (r *Records) Provenance(ctx context.Context, namespace, name string) (*v1al
 	return r.live.Provenance(ctx, namespace, name)
 }
 
+// Remembered implements evidence.Remembering.
+func (r *Records) Remembered(namespace, seal string) *v1alpha1.Provenance {
+	text, found, _ := r.seals.Get(namespace, seal)
+	if !found {
+		return nil
+	}
+	s, err := unpack[packedSeal](text)
+	if err != nil {
+		return nil
+	}
+	name := s.seal(namespace).Spec.Provenance
+	if text, found, _ = r.provenances.Get(namespace, name); !found {
+		return nil
+	}
+	kept, err := unpack[packedRecord](text)
+	if err != nil {
+		return nil
+	}
+	p := kept.provenance(namespace, name)
+	p.Status.Bundle, _ = r.bundles.Get(version{p.UID, p.ResourceVersion})
+	if p.Status.Bundle == "" {
+		return nil
+	}
+	return p
+}
+
 // Seal implements evidence.Source, as Provenance does.
 func (r *Records) Seal(ctx context.Context, namespace, name string) (*v1alpha1.ArtifactSeal, error) {
 	text, found, all := r.seals.Get(namespace, name)

@@ -63,6 +63,32 @@ func TestARecordIsKeptWithoutWhatIsLargeInIt(t *testing.T) {
 	}
 }
 
+// What is at hand of a seal's record is told with its bundle, or not at all, and nobody is asked.
+func TestWhatIsAtHandIsWhole(t *testing.T) {
+	r := records(t) // its API server is down
+	p := &v1alpha1.Provenance{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "p", UID: "u", ResourceVersion: "1"}, Status: v1alpha1.ProvenanceStatus{Bundle: "bundle"}}
+	s := &v1alpha1.ArtifactSeal{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "s"}, Spec: v1alpha1.ArtifactSealSpec{Provenance: "p"}}
+	if got := r.Remembered(ns, "s"); got != nil {
+		t.Errorf("where nothing is it is %+v", got)
+	}
+	check(t, r.seals.Add(s))
+	if got := r.Remembered(ns, "s"); got != nil {
+		t.Errorf("without its record it is %+v", got)
+	}
+	check(t, r.provenances.Add(p))
+	if got := r.Remembered(ns, "s"); got == nil || got.Name != "p" || got.UID != "u" || got.ResourceVersion != "1" || got.Status.Bundle != "bundle" {
+		t.Errorf("it is %+v", got)
+	}
+	if got := r.Remembered("other", "s"); got != nil {
+		t.Errorf("in another namespace it is %+v", got)
+	}
+	p.ResourceVersion, p.Status.Bundle = "2", ""
+	check(t, r.provenances.Update(p))
+	if got := r.Remembered(ns, "s"); got != nil {
+		t.Errorf("without a bundle it is %+v", got)
+	}
+}
+
 // What is read of what is packed is what decisions read of the objects.
 func TestWhatIsPackedIsWhatWasThere(t *testing.T) {
 	const uid, other = "0d2f9a5c-2e5b-4f6a-9d3e-8c1b7a6f5e4d", "11111111-2222-4333-8444-555555555555"

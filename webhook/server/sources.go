@@ -31,6 +31,8 @@ var (
 	_ evidence.Source   = Watched{}
 	_ evidence.Abridged = Watched{}
 	_ evidence.Aging    = Watched{}
+
+	_ evidence.Remembering = Watched{}
 )
 
 // Room is how many bytes of each kind are kept.
@@ -95,6 +97,11 @@ func (w Watched) Reproduction(ctx context.Context, namespace, name string) (*v1a
 // SBOM implements evidence.Source. These are not watched, either.
 func (w Watched) SBOM(ctx context.Context, namespace, name string) (*v1alpha1.SBOM, error) {
 	return w.Pods.SBOM(ctx, namespace, name)
+}
+
+// Remembered implements evidence.Remembering.
+func (w Watched) Remembered(namespace, seal string) *v1alpha1.Provenance {
+	return w.Records.Remembered(namespace, seal)
 }
 
 // Whole implements evidence.Abridged.
