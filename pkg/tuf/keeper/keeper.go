@@ -130,7 +130,7 @@ func (k *Keeper) Look(ctx context.Context) error {
 	k.keep(after)
 	if err != nil {
 		err = refused(err)
-		k.say(c, now, corev1.EventTypeWarning, reason.Of(err), err.Error())
+		k.say(c, now, reason.Of(err), actionFollow, err.Error())
 	} else if string(trusted) != c.Data[v1alpha1.TrustedRootKey] {
 		k.changed(c, left)
 	}
@@ -237,7 +237,7 @@ func (k *Keeper) changed(c *corev1.ConfigMap, left []string) {
 		note += ", which has not any more, so that they take no seals from now on: " + strings.Join(left, ", ")
 	}
 	k.Log.Info("The trusted root has changed", "configMap", c.Name, "ended", left)
-	k.event(c, kind, reason.RootChanged, note)
+	k.event(c, kind, reason.RootChanged, actionFollow, note)
 }
 
 // warn tells of metadata that ends soon.
@@ -251,13 +251,13 @@ func (k *Keeper) warn(c *corev1.ConfigMap, r tuf.Record, now time.Time) {
 		if !known || now.Before(signed.Until.Add(-before)) {
 			continue
 		}
-		k.say(c, now, corev1.EventTypeWarning, reason.RootExpires,
+		k.say(c, now, reason.RootExpires, actionOf(role),
 			fmt.Sprintf("%s.json of the TUF repository %.200s, version %d, ends at %s, and there is no newer one", role, r.URL, signed.Version, signed.Until.UTC().Format(time.RFC3339)))
 	}
 }
 
-// say says something in the log and by an event, and not again for a while.
-func (k *Keeper) say(c *corev1.ConfigMap, now time.Time, kind string, code reason.Code, note string) {
+// say warns in the log and by an event, and not again for a while.
+func (k *Keeper) say(c *corev1.ConfigMap, now time.Time, code reason.Code, action, note string) {
 	if at, before := k.notified[note]; before && now.Before(at.Add(notifyAgain)) {
 		return
 	}
@@ -266,12 +266,21 @@ func (k *Keeper) say(c *corev1.ConfigMap, now time.Time, kind string, code reaso
 	}
 	k.notified[note] = now
 	k.Log.Info("The trusted root may not stay up to date", "code", code, "problem", note)
-	k.event(c, kind, code, note)
+	k.event(c, corev1.EventTypeWarning, code, action, note)
 }
 
-func (k *Keeper) event(c *corev1.ConfigMap, kind string, code reason.Code, note string) {
+// actionFollow is the action of events.
+const actionFollow = "Follow"
+
+// actionOf is that of events about one file of metadata. client-go makes one event of those of
+// some minutes that have object, reason and action in common, and keeps the first one's words.
+func actionOf(role tuf.Role) string {
+	return actionFollow + strings.ToUpper(string(role[:1])) + string(role[1:])
+}
+
+func (k *Keeper) event(c *corev1.ConfigMap, kind string, code reason.Code, action, note string) {
 	//argoseal:event ConfigMap | Normal, Warning | `RootChanged`, `RootExpires`, `RootRefused`, `RootUnread` | the trusted root in it follows a TUF repository, and has changed, or may not stay up to date
-	k.Events.Eventf(c, nil, kind, string(code), "Follow", "%s", text.Cut(note, maxNote))
+	k.Events.Eventf(c, nil, kind, string(code), action, "%s", text.Cut(note, maxNote))
 }
 
 func (k *Keeper) keep(r tuf.Record) {

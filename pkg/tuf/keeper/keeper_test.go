@@ -54,6 +54,7 @@ func must(tb testing.TB, err error) {
 func newFollowing(t *testing.T, objects ...client.Object) *following {
 	t.Helper()
 	f := &following{T: t, rekor: sealtest.NewLog(t), events: events.NewFakeRecorder(100), at: time.Now().Truncate(time.Second).UTC(), calls: &interceptor.Funcs{}}
+	f.events.Verbose = true // it says actions
 	f.repository = tuftest.New(t, f.rekor.TrustedRoot)
 	f.Keeper = f.keeper(fake.NewClientBuilder().WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
@@ -101,13 +102,13 @@ func (f *following) record() tuf.Record {
 	return r
 }
 
-// said are the reasons of events since the last call.
+// said are the reasons and actions of events since the last call.
 func (f *following) said() []string {
 	var all []string
 	for {
 		select {
 		case e := <-f.events.Events:
-			all = append(all, strings.Join(strings.Fields(e)[:2], " "))
+			all = append(all, strings.Join(strings.Fields(e)[:3], " "))
 		default:
 			return all
 		}
@@ -148,14 +149,14 @@ func TestTheTrustedRootFollows(t *testing.T) {
 	other := sealtest.NewLog(t).TrustedRoot
 	f.look("")
 	f.ends(f.rekor.TrustedRoot, time.Time{})
-	f.says("Normal RootChanged")
+	f.says("Normal RootChanged Follow")
 	f.look("")
 	f.says()
 
 	f.publish(f.rekor.TrustedRoot, other)
 	f.look("")
 	f.ends(other, time.Time{})
-	f.says("Normal RootChanged")
+	f.says("Normal RootChanged Follow")
 
 	// What it has not any more ends, at the API server's time.
 	f.publish(other)
@@ -163,7 +164,7 @@ func TestTheTrustedRootFollows(t *testing.T) {
 	f.look("")
 	f.ends(f.rekor.TrustedRoot, f.at)
 	f.ends(other, time.Time{})
-	f.says("Warning RootChanged")
+	f.says("Warning RootChanged Follow")
 	ended := f.at
 	f.at = f.at.Add(time.Hour)
 	f.look("")
@@ -188,7 +189,7 @@ func TestAnotherProcessKnowsWhatWasVerified(t *testing.T) {
 	f.repository.Serve(old)
 	f.Keeper = f.keeper(f.API)
 	f.look(reason.RootRefused)
-	f.says("Warning RootRefused")
+	f.says("Warning RootRefused Follow")
 	f.look(reason.RootRefused)
 	f.says() // once a day
 	if !bytes.Equal(f.trusted(), trusted) {
@@ -196,7 +197,7 @@ func TestAnotherProcessKnowsWhatWasVerified(t *testing.T) {
 	}
 	f.at = f.at.Add(25 * time.Hour)
 	f.look(reason.RootRefused)
-	f.says("Warning RootRefused")
+	f.says("Warning RootRefused Follow")
 }
 
 // Whatever the repository does, what is trusted stays.
@@ -337,7 +338,7 @@ func TestWhoMakesTheConfigMap(t *testing.T) {
 func TestAnEndIsToldBefore(t *testing.T) {
 	f := newFollowing(t)
 	f.look("")
-	f.says("Normal RootChanged")
+	f.says("Normal RootChanged Follow")
 	until := f.repository.Until
 	renew := func(roles ...string) {
 		for _, role := range roles {
@@ -351,12 +352,12 @@ func TestAnEndIsToldBefore(t *testing.T) {
 	f.says()
 	f.at = until["timestamp"].Add(-23 * time.Hour)
 	f.look("")
-	f.says("Warning RootExpires")
+	f.says("Warning RootExpires FollowTimestamp")
 	f.look("")
 	f.says()
 	f.at = until["timestamp"].Add(time.Hour)
 	f.look(reason.RootRefused)
-	f.says("Warning RootRefused", "Warning RootExpires")
+	f.says("Warning RootRefused Follow", "Warning RootExpires FollowTimestamp")
 	f.look(reason.RootRefused)
 
 	renew("timestamp", "snapshot")
@@ -365,7 +366,8 @@ func TestAnEndIsToldBefore(t *testing.T) {
 	f.at = until["targets"].Add(-13 * 24 * time.Hour)
 	renew("timestamp", "snapshot")
 	f.look("")
-	f.says("Warning RootExpires", "Warning RootExpires") // root and targets
+	// Kubernetes makes one event of two with one reason and action, and keeps the first one's words.
+	f.says("Warning RootExpires FollowRoot", "Warning RootExpires FollowTargets")
 
 	values := map[string]float64{}
 	for _, m := range gathered(t, f.Keeper) {
