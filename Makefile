@@ -108,14 +108,15 @@ sentinel sentinel-sample sentinel-chaos sentinel-pairs sentinel-numbers:
 	@$(CLUSTER) build etcd kubernetes $(BESIDE)
 	@$(TOOLS); go test -tags e2e -count=1 -timeout $(or $(LIMIT),40m) $(CASES) ./e2e/sentinel
 
-# For sentinel-soak: how often, and which tests; none are the usual ones.
-RUNS  ?= 20
-TESTS ?=
+# For sentinel-soak: how often, how many at once, and which tests; none are the usual ones.
+RUNS    ?= 20
+AT_ONCE ?= 1
+TESTS   ?=
 
 .PHONY: sentinel-soak
-sentinel-soak: ## What sentinel and sentinel-chaos run, RUNS (20) times each: counts and recovery times as tables, in bin/sentinel-soak. TESTS names others.
+sentinel-soak: ## What sentinel and sentinel-chaos run, RUNS (20) times each, AT_ONCE (1) at once: counts and recovery times as tables, in bin/sentinel-soak. TESTS names others.
 	@$(CLUSTER) build etcd kubernetes local-kms
-	@$(TOOLS); go run ./e2e/sentinel/soak -runs $(RUNS) $(TESTS)
+	@$(TOOLS); go run ./e2e/sentinel/soak -runs $(RUNS) -at-once $(AT_ONCE) $(TESTS)
 
 sentinel-access: cluster-up images ## Access to Secrets on the development cluster, while its operator is killed or cut off, and the kubelet is stopped.
 	@$(CLUSTER) build helm
@@ -134,7 +135,7 @@ NEEDS  = for program in $1; do PATH="$$PATH:/usr/sbin" command -v $$program >/de
 .PHONY: interop
 interop: build ## Seal in a Rekor v1 with Trillian and MariaDB, and have cosign and npm judge seals of each log, by each kind of signer (first time: builds them; needs Debian's mariadb-server-core and mariadb-client-core, and Node.js with npm).
 	@$(call NEEDS,$(MARIADB) node npm)
-	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign slsa-verifier local-kms vault fulcio timestamp-server
+	@$(CLUSTER) build etcd kubernetes rekor-v1 trillian rekor-tiles cosign gh slsa-verifier chains local-kms vault fulcio timestamp-server
 	@$(TOOLS); go test -tags e2e -count=1 -timeout 40m -v -skip '^TestSigners' ./e2e/interop
 
 .PHONY: signers

@@ -76,6 +76,9 @@ func reportOf(d verify.Domain) (domainReport, error) {
 		if i.SubjectPattern != nil {
 			subject = i.SubjectPattern.String()
 		}
+		if i.SourceRepository != "" {
+			subject += " for " + i.SourceRepository
+		}
 		item("identity", subject+" by "+i.Issuer, i.Start, i.End, time.Time{})
 	}
 	parsed, err := root.NewTrustedRootFromJSON(d.TrustedRoot)

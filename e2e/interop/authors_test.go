@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,15 @@ const kmsKey = "11111111-1111-4111-8111-111111111111"
 // inKMS is an author whose key, P-256, is in a local-kms, which answers as AWS KMS does.
 func inKMS(t *testing.T) author {
 	t.Helper()
+	signer, err := seal.LoadKMSSigner(t.Context(), keyInKMS(t))
+	must(t, err)
+	return keyed(signer)
+}
+
+// keyInKMS is the URI of a key in a local-kms, which this process may use from now on, and
+// those that are given toKMS.
+func keyInKMS(t *testing.T) (uri string) {
+	t.Helper()
 	dir, service := t.TempDir(), startKMS(t)
 	// AWS's client insists on TLS.
 	at, err := url.Parse(service)
@@ -78,9 +88,12 @@ func inKMS(t *testing.T) author {
 	} {
 		t.Setenv(name, value)
 	}
-	signer, err := seal.LoadKMSSigner(t.Context(), "awskms://"+front.Listener.Addr().String()+"/"+kmsKey)
-	must(t, err)
-	return keyed(signer)
+	return "awskms://" + front.Listener.Addr().String() + "/" + kmsKey
+}
+
+// toKMS is of the environment what a process needs to ask a key service.
+func toKMS() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return !strings.HasPrefix(kv, "AWS_") })
 }
 
 // startKMS runs a local-kms that has one key, P-256, until the test ends.

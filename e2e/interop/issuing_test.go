@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -25,8 +26,10 @@ import (
 // issuing is a real API server, which issues tokens.
 type issuing struct {
 	config *rest.Config
-	set    *kubernetes.Clientset
-	dir    string
+	// kubeconfig is a file's content with the same.
+	kubeconfig []byte
+	set        *kubernetes.Clientset
+	dir        string
 }
 
 func startIssuing(t *testing.T) *issuing {
@@ -38,10 +41,19 @@ func startIssuing(t *testing.T) *issuing {
 	}}
 	// Where it says its keys are: by itself it names an address that it does not listen at.
 	env.ControlPlane.APIServer.Configure().Set("external-hostname", "127.0.0.1")
+	// Tokens are signed with RSA, as by most clusters: of others Tekton Chains takes none to Fulcio.
+	dir := t.TempDir()
+	signing, err := keyKinds["RSA-2048"]()
+	must(t, err)
+	private, err := cryptoutils.MarshalPrivateKeyToPEM(signing)
+	must(t, err)
+	key := filepath.Join(dir, "tokens.pem")
+	must(t, os.WriteFile(key, private, 0o600))
+	env.ControlPlane.APIServer.Configure().Set("service-account-key-file", key).Set("service-account-signing-key-file", key)
 	config, err := env.Start()
 	must(t, err)
 	t.Cleanup(func() { must(t, env.Stop()) })
-	i := &issuing{config: config, dir: t.TempDir()}
+	i := &issuing{config: config, kubeconfig: env.KubeConfig, dir: dir}
 	i.set, err = kubernetes.NewForConfig(config)
 	must(t, err)
 	// Whoever verifies tokens reads where the keys are, as managed clusters let everybody.

@@ -134,7 +134,7 @@ func (l *logV1) startServer(t *testing.T) {
 	l.server = start(t, l.dir, "rekor-server", program(t, "rekor-server"), "serve",
 		"--trillian_log_server.address=127.0.0.1", "--trillian_log_server.port="+l.trillian, "--trillian_log_server.tlog_id="+l.tree,
 		"--rekor_server.address=127.0.0.1", "--rekor_server.hostname=localhost", "--rekor_server.signer="+filepath.Join(l.dir, "log.pem"), "--port="+l.port,
-		"--enable_retrieve_api=false", "--enabled_api_endpoints=getLogInfo,getPublicKey,getLogProof,createLogEntry,getLogEntryByIndex,getLogEntryByUUID")
+		"--enable_retrieve_api=false", "--enabled_api_endpoints=getLogInfo,getPublicKey,getLogProof,createLogEntry,searchLogQuery,getLogEntryByIndex,getLogEntryByUUID")
 	await(t, "Rekor v1 answers", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

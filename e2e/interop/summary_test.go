@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/argoseal/argoseal/pkg/artifact"
 	"github.com/argoseal/argoseal/pkg/provenance"
+	"github.com/argoseal/argoseal/pkg/verify"
 )
 
 // slsa-verifier takes the envelope out of the bundle of a workflow's summary, as docs/trace.md
@@ -93,4 +95,17 @@ func envelopeOf(t *testing.T, bundle []byte) []byte {
 	}
 	must(t, json.Unmarshal(bundle, &b))
 	return b.Envelope
+}
+
+// Of provenance slsa-verifier takes that of builders that it knows, whatever else it is given.
+func TestSLSAVerifierTakesProvenanceOfNoOtherBuilder(t *testing.T) {
+	url, trusted := startV2(t)
+	by := keyed(newSigner(t, "P-256"))
+	dir := evidence{bundle: sealed(t, by, trusted, at{version: 2, url: url}), trustedRoot: trusted, key: by.key}.write(t)
+	builder := verify.BuildersOf("test")[0]
+	said, err := offline(t, dir, program(t, "slsa-verifier"), "verify-artifact", "hello-art.tgz", "--provenance-path=bundle.json",
+		"--source-uri=github.com/acme/model", "--builder-id="+builder)
+	if err == nil || !strings.Contains(said, "no verifier support the builder: "+builder) {
+		t.Errorf("it says %v\n%s", err, said)
+	}
 }

@@ -1,6 +1,8 @@
 package attestation_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -52,6 +54,33 @@ func TestWhatOthersStateIsRead(t *testing.T) {
 	if b, err := twice.Subject("model.bin"); reason.Of(err) != reason.SubjectMismatch {
 		t.Errorf("two of a name: got %+v, %v", b, err)
 	}
+}
+
+// The very statements of the controller of Tekton Chains, v0.26.2, are read: those that it made in
+// `make interop` (TestWhatTektonChainsSignsCounts, with -update).
+func TestWhatTektonChainsMadeIsRead(t *testing.T) {
+	for file, buildType := range map[string]string{"chains-taskrun.json": sealtest.ChainsV2BuildType, "chains-pipelinerun.json": "tekton.dev/v1/PipelineRun"} {
+		s, err := attestation.Parse(chainsMade(t, file))
+		if err != nil || s.Builder != sealtest.ChainsBuilder || s.BuildType != buildType {
+			t.Fatalf("%s: got %+v, %v", file, s, err)
+		}
+		want := attestation.Subject{Name: "https://files.example.com/models/hello-art.tgz", SHA256: artifact.DigestOfText("Hello, Argoseal\n")}
+		if b, err := s.Subject(""); err != nil || b != want {
+			t.Errorf("%s: got %+v, %v", file, b, err)
+		}
+		if b, err := s.Subject("hello-art.tgz"); reason.Of(err) != reason.SubjectMismatch {
+			t.Errorf("%s, by another name: got %+v, %v", file, b, err)
+		}
+	}
+}
+
+func chainsMade(tb testing.TB, file string) []byte {
+	tb.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
 }
 
 func changed(t *testing.T, payload []byte, from, to string) []byte {
@@ -106,6 +135,8 @@ func TestWhatIsNoProvenanceOfOthersIsRefused(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(sealtest.GitHub(f, sealtest.Built{Name: "model.bin", SHA256: digest("a")}))
 	f.Add(sealtest.Chains(f, sealtest.Built{Name: "model.bin", SHA256: digest("a")}))
+	f.Add(chainsMade(f, "chains-taskrun.json"))
+	f.Add(chainsMade(f, "chains-pipelinerun.json"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		s, err := attestation.Parse(payload)
 		if err != nil {

@@ -92,6 +92,9 @@ func signers(d verify.Domain) []string {
 		if i.SubjectPattern != nil {
 			subject = i.SubjectPattern.String()
 		}
+		if i.SourceRepository != "" {
+			subject += " for " + i.SourceRepository
+		}
 		all = append(all, subject)
 	}
 	slices.Sort(all)

@@ -10,8 +10,12 @@ import (
 	"github.com/argoseal/argoseal/pkg/reason"
 )
 
-// MediaType is the only media type of bundles that is made and accepted.
+// MediaType is the media type of bundles that are made, and the only one of seals.
 const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+// olderMediaType is how some of Sigstore's clients still call that version; cosign's `bundle
+// create` does. Its specification has verifiers take it.
+const olderMediaType = "application/vnd.dev.sigstore.bundle+json;version=0.3"
 
 // MaxBundle is the size of the largest bundle, in bytes.
 const MaxBundle = 1 << 20
@@ -44,7 +48,7 @@ func readBundle(bundleJSON []byte) (*protobundle.Bundle, error) {
 }
 
 // readOthers is readBundle for what others make: their clients write that there are no
-// timestamps, where ours writes nothing.
+// timestamps, where ours writes nothing, and name the media type as it was.
 func readOthers(bundleJSON []byte) (*protobundle.Bundle, error) {
 	b, err := parseBundle(bundleJSON)
 	if err != nil {
@@ -52,6 +56,9 @@ func readOthers(bundleJSON []byte) (*protobundle.Bundle, error) {
 	}
 	if !hasTimestamps(b) && b.GetVerificationMaterial() != nil {
 		b.VerificationMaterial.TimestampVerificationData = nil
+	}
+	if b.GetMediaType() == olderMediaType {
+		b.MediaType = MediaType
 	}
 	if err := checkBundle(b); err != nil {
 		return nil, err

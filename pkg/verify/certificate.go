@@ -19,9 +19,10 @@ type Certified struct {
 	Leaf *x509.Certificate
 }
 
-// Is says whether a certificate of that issuer and subject has this identity.
+// Is says whether a certificate of that issuer and subject that names no repository has this
+// identity.
 func (i Identity) Is(issuer, subject string) bool {
-	if i.Issuer != issuer {
+	if i.Issuer != issuer || i.SourceRepository != "" {
 		return false
 	}
 	if i.SubjectPattern != nil {
@@ -107,7 +108,7 @@ func (r *Root) certified(raw []byte, when func(*trusted) (time.Time, times, erro
 	if err != nil {
 		return Certified{}, nil, err
 	}
-	var why error = reason.New(reason.SignatureInvalid, "the certificate is for %.200q by issuer %.200q, and no domain has that identity", summary.SubjectAlternativeName, summary.Issuer)
+	var why error = reason.New(reason.SignatureInvalid, "the certificate is for %s, and no domain has that identity", called(summary))
 	for _, d := range r.domains {
 		matching, _, err := d.identitiesIn(summary)
 		if err != nil {

@@ -192,6 +192,56 @@ func TestDomainsWithOneIdentityAreToldApart(t *testing.T) {
 	}
 }
 
+// A workflow that others can call is the subject whoever calls it: then an identity asks for the
+// repository, too, which the certificate names.
+func TestAnIdentityMayAskForTheRepository(t *testing.T) {
+	const acme = "https://github.com/acme/model"
+	home := newCertified(t, "home")
+	payload := sealtest.GitHub(t, sealtest.Built{Name: "model.bin", SHA256: digest("a")})
+	root := func(repository string) *verify.Root {
+		d := home.domain(t, verify.IdentityRule{Issuer: sealtest.GitHubIssuer, Subject: sealtest.GitHubBuilder, SourceRepository: repository})
+		d.Attests = []string{sealtest.GitHubBuilder}
+		return rootOf(t, d)
+	}
+	for name, c := range map[string]struct {
+		says, asks string
+		want       reason.Code
+	}{
+		"the one that is asked for": {acme, acme, ""},
+		"any":                       {acme, "", ""},
+		"another one":               {acme + "2", acme, reason.SignatureInvalid},
+		"a part of it":              {acme, "https://github.com/acme", reason.SignatureInvalid},
+		"none":                      {"", acme, reason.SignatureInvalid},
+	} {
+		certificate, key := home.authority.CertifyFor(t, sealtest.GitHubIssuer, sealtest.GitHubBuilder, c.says, time.Now().Add(-time.Minute))
+		b := sealtest.Certified(t, home.log, certificate, key, payload)
+		b.VerificationMaterial.TimestampVerificationData = home.authority.Timestamp(t, sig(b))
+		if _, err := root(c.asks).Others(sealtest.JSON(t, b), "home"); reason.Of(err) != c.want {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if _, err := root(c.asks).CheckCertificate(certificate.Raw, time.Now()); reason.Of(err) != c.want {
+			t.Errorf("%s, its certificate: %v, want %q", name, err, c.want)
+		}
+	}
+	// Two domains may have one workflow, for a repository each.
+	for name, c := range map[string]struct {
+		other string
+		ok    bool
+	}{"another one": {acme + "2", true}, "the same": {acme, false}, "any": {"", false}} {
+		rule := verify.IdentityRule{Issuer: sealtest.Issuer, Subject: sealtest.Subject, SourceRepository: acme}
+		theirs := rule
+		theirs.SourceRepository = c.other
+		twin := certified{"twin", home.authority, home.log, home.trusted}
+		if _, err := verify.New(home.domain(t, rule), twin.domain(t, theirs)); (err == nil) != c.ok {
+			t.Errorf("of two domains one has %s: %v", name, err)
+		}
+	}
+	// No notary's certificate names one.
+	if (verify.Identity{Issuer: "a", Subject: "b", SourceRepository: acme}).Is("a", "b") || !(verify.Identity{Issuer: "a", Subject: "b"}).Is("a", "b") {
+		t.Error("an identity with a repository is one without")
+	}
+}
+
 // A timestamp of an authority proves how old a seal is, under a key, too: then what was
 // signed before the key got into other hands counts yet.
 func TestATimestampProvesTheAgeOfASealUnderAKey(t *testing.T) {

@@ -77,6 +77,10 @@ type Identity struct {
 	// SubjectPattern matches it, the whole of it.
 	Subject        string
 	SubjectPattern *regexp.Regexp
+	// SourceRepository, where there is one, is the repository that the certificate says
+	// the workflow ran for (1.3.6.1.4.1.57264.1.12), exactly. A workflow that others call
+	// is the subject whoever calls it.
+	SourceRepository string
 	Period
 }
 
@@ -117,11 +121,12 @@ type KeyRule struct {
 
 // IdentityRule is an identity of certificates; of subject and subjectPattern it has one.
 type IdentityRule struct {
-	Issuer         string     `json:"issuer"`
-	Subject        string     `json:"subject,omitempty"`
-	SubjectPattern string     `json:"subjectPattern,omitempty"`
-	ValidFrom      *time.Time `json:"validFrom,omitempty"`
-	ValidUntil     *time.Time `json:"validUntil,omitempty"`
+	Issuer           string     `json:"issuer"`
+	Subject          string     `json:"subject,omitempty"`
+	SubjectPattern   string     `json:"subjectPattern,omitempty"`
+	SourceRepository string     `json:"sourceRepository,omitempty"`
+	ValidFrom        *time.Time `json:"validFrom,omitempty"`
+	ValidUntil       *time.Time `json:"validUntil,omitempty"`
 }
 
 // ParseRules reads a domain.json. What it does not know it refuses: a limit that is
@@ -202,12 +207,14 @@ func (d *Domain) limit(rule KeyRule) error {
 }
 
 func (r IdentityRule) identity() (Identity, error) {
-	id := Identity{Issuer: r.Issuer, Subject: r.Subject, Period: period(r.ValidFrom, r.ValidUntil)}
+	id := Identity{Issuer: r.Issuer, Subject: r.Subject, SourceRepository: r.SourceRepository, Period: period(r.ValidFrom, r.ValidUntil)}
 	switch {
 	case r.Issuer == "":
 		return id, errors.New("an identity has no issuer")
 	case (r.Subject == "") == (r.SubjectPattern == ""):
 		return id, errors.New("an identity has either a subject or a subjectPattern")
+	case r.SourceRepository != "" && !strings.HasPrefix(r.SourceRepository, "https://"): // it would fit no certificate
+		return id, fmt.Errorf("sourceRepository is %.200q, want a URL like https://github.com/acme/model", r.SourceRepository)
 	case len(r.SubjectPattern) > maxPattern:
 		return id, fmt.Errorf("subjectPattern has %d bytes, at most %d are allowed", len(r.SubjectPattern), maxPattern)
 	case r.SubjectPattern != "":
@@ -287,7 +294,7 @@ func (d Domain) Sources() (Sources, error) {
 		}
 	}
 	for _, i := range d.Identities {
-		rule := IdentityRule{Issuer: i.Issuer, Subject: i.Subject, ValidFrom: some(i.Start), ValidUntil: some(i.End)}
+		rule := IdentityRule{Issuer: i.Issuer, Subject: i.Subject, SourceRepository: i.SourceRepository, ValidFrom: some(i.Start), ValidUntil: some(i.End)}
 		if i.SubjectPattern != nil {
 			rule.SubjectPattern = strings.TrimSuffix(strings.TrimPrefix(i.SubjectPattern.String(), anchored), unanchored)
 		}

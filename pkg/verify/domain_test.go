@@ -266,6 +266,7 @@ func TestRulesThatWouldNotBeAppliedAreRefused(t *testing.T) {
 		"a period that ends first":           fmt.Sprintf(`{"keys": [{"hint": %q, "validFrom": "2026-01-02T00:00:00Z", "validUntil": "2026-01-01T00:00:00Z"}]}`, hint),
 		"an identity of any issuer":          `{"identities": [{"subject": "a"}]}`,
 		"an identity of any subject":         `{"identities": [{"issuer": "a"}]}`,
+		"a repository that is no URL":        `{"identities": [{"issuer": "a", "subject": "a", "sourceRepository": "acme/model"}]}`,
 		"an identity of two kinds":           `{"identities": [{"issuer": "a", "subject": "a", "subjectPattern": "a"}]}`,
 		"a pattern that is none":             `{"identities": [{"issuer": "a", "subjectPattern": "("}]}`,
 		"a pattern that ends ours":           `{"identities": [{"issuer": "a", "subjectPattern": "a)|(?:b"}]}`,
@@ -298,6 +299,7 @@ func TestEverythingOfADomainIsInTheVersion(t *testing.T) {
 		domainOf(t, "home", "home", n, limit(verify.KeyRule{CompromisedFrom: at(1)})),
 		domainOf(t, "home", "home", n, verify.Rules{Identities: []verify.IdentityRule{{Issuer: "a", Subject: "b"}}}),
 		domainOf(t, "home", "home", n, verify.Rules{Identities: []verify.IdentityRule{{Issuer: "a", SubjectPattern: "b"}}}),
+		domainOf(t, "home", "home", n, verify.Rules{Identities: []verify.IdentityRule{{Issuer: "a", Subject: "b", SourceRepository: "https://c"}}}),
 	} {
 		version := rootOf(t, d).Version()
 		if slices.Contains(versions, version) {

@@ -74,6 +74,29 @@ func TestABundleOfOthersMaySayThatItHasNoTimestamps(t *testing.T) {
 	wants(t, err, reason.BundleInvalid)
 }
 
+// They also call the media type as it was; whoever looks for a seal does not take that.
+func TestABundleOfOthersMayBeCalledAsBefore(t *testing.T) {
+	n := sealtest.NewNotary(t)
+	root := rootOf(t, domainOf(t, "home", "test", n, verify.Rules{}))
+	for mediaType, theirs := range map[string]reason.Code{
+		"application/vnd.dev.sigstore.bundle+json;version=0.3":  "",
+		"application/vnd.dev.sigstore.bundle+json; version=0.3": reason.BundleInvalid,
+		"application/vnd.dev.sigstore.bundle+json;version=0.2":  reason.BundleInvalid,
+		"application/vnd.dev.sigstore.bundle+json":              reason.BundleInvalid,
+		"": reason.BundleInvalid,
+	} {
+		b := sealtest.Bundle(t, n.Bundle(t, sealtest.Payload(t, uri, digest("a"))))
+		b.MediaType = mediaType
+		raw := sealtest.JSON(t, b)
+		if _, err := root.Others(raw, "home"); reason.Of(err) != theirs {
+			t.Errorf("%q, as theirs: %v, want %q", mediaType, err, theirs)
+		}
+		if _, err := root.Payload(raw); reason.Of(err) != reason.BundleInvalid {
+			t.Errorf("%q, as a seal: %v", mediaType, err)
+		}
+	}
+}
+
 // What a domain attests for is written and read again, is a part of its version, and is none
 // of our builders.
 func TestADomainSaysForWhomItAttests(t *testing.T) {

@@ -261,7 +261,9 @@ func (i Identity) pattern() string {
 
 // policy is the identity as sigstore-go compares it.
 func (i Identity) policy() (sigstore.CertificateIdentity, error) {
-	return sigstore.NewShortCertificateIdentity(i.Issuer, "", i.Subject, i.pattern())
+	want, err := sigstore.NewShortCertificateIdentity(i.Issuer, "", i.Subject, i.pattern())
+	want.SourceRepositoryURI = i.SourceRepository
+	return want, err
 }
 
 // meets says whether one certificate could have both identities, as far as anybody
@@ -270,6 +272,8 @@ func (i Identity) policy() (sigstore.CertificateIdentity, error) {
 func (i Identity) meets(other Identity) bool {
 	switch {
 	case i.Issuer != other.Issuer:
+		return false
+	case i.SourceRepository != other.SourceRepository && i.SourceRepository != "" && other.SourceRepository != "":
 		return false
 	case i.SubjectPattern == nil && other.SubjectPattern == nil:
 		return i.Subject == other.Subject
@@ -300,6 +304,7 @@ func (d Domain) digest() (string, error) {
 	type identity struct {
 		Issuer, Subject, Pattern string
 		Period                   Period
+		Repository               string `json:",omitempty"` // what others have been hashed without it
 	}
 	said := struct {
 		Name       string
@@ -317,7 +322,7 @@ func (d Domain) digest() (string, error) {
 		said.Keys = append(said.Keys, key{k.Hint, k.Period, k.Compromised})
 	}
 	for _, i := range d.Identities {
-		said.Identities = append(said.Identities, identity{Issuer: i.Issuer, Subject: i.Subject, Pattern: i.pattern(), Period: i.Period})
+		said.Identities = append(said.Identities, identity{Issuer: i.Issuer, Subject: i.Subject, Pattern: i.pattern(), Period: i.Period, Repository: i.SourceRepository})
 	}
 	raw, err := json.Marshal(said)
 	if err != nil {

@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/x509"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 
@@ -215,7 +216,7 @@ func (r *Root) byCertificate(b *protobundle.Bundle, t times) (*Signed, error) {
 		return nil, err
 	}
 	var found *Signed
-	var why error = reason.New(reason.SignatureInvalid, "it is signed with a certificate for %.200q by issuer %.200q, and no domain has that identity", summary.SubjectAlternativeName, summary.Issuer)
+	var why error = reason.New(reason.SignatureInvalid, "it is signed with a certificate for %s, and no domain has that identity", called(summary))
 	for _, d := range r.domains {
 		// Names are compared first: signatures of a bundle are checked once a domain, at most.
 		matching, policy, err := d.identitiesIn(summary)
@@ -257,6 +258,15 @@ func summarize(raw []byte) (certificate.Summary, error) {
 		return certificate.Summary{}, reason.Wrap(reason.BundleInvalid, err, "certificate: %v", err)
 	}
 	return summary, nil
+}
+
+// called is an identity as a refusal names it.
+func called(summary certificate.Summary) string {
+	name := fmt.Sprintf("%.200q by issuer %.200q", summary.SubjectAlternativeName, summary.Issuer)
+	if summary.SourceRepositoryURI != "" {
+		name += fmt.Sprintf(" and repository %.200q", summary.SourceRepositoryURI)
+	}
+	return name
 }
 
 // identitiesIn are the domain's identities that a certificate has, and one of them as

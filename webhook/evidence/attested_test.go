@@ -230,6 +230,53 @@ func TestWhatOthersAttestHasToHold(t *testing.T) {
 	}
 }
 
+// Of an attestation of GitHub's the issuer, the workflow whose certificate it is, the kind of
+// predicate and the digest have to be the very ones, whatever the statement says of itself.
+func TestGitHubsAttestationsAreByTheVeryWorkflow(t *testing.T) {
+	o := newOthers(t)
+	payload := sealtest.GitHub(t, sealtest.Built{Name: "model.bin", SHA256: fileA})
+	by := func(issuer, subject string, payload []byte) v1alpha1.Attested {
+		certificate, key := o.authority.Certify(t, issuer, subject, o.github.Time.Add(-time.Minute))
+		of := o.ofGitHub(t)
+		of.Bundle = string(sealtest.JSON(t, sealtest.Certified(t, o.github, certificate, key, payload)))
+		return of
+	}
+	got, no := NewVerified(1<<20).Attested(o.root(t), by(sealtest.GitHubIssuer, sealtest.GitHubBuilder, payload), time.Now())
+	if no != nil || got != (Attested{SHA256: fileA}) {
+		t.Fatalf("what is genuine: got %+v, %v", got, no)
+	}
+	workflow := func(from, to string) string {
+		t.Helper()
+		other := strings.Replace(sealtest.GitHubBuilder, from, to, 1)
+		if other == sealtest.GitHubBuilder {
+			t.Fatalf("%s is not in %s", from, other)
+		}
+		return other
+	}
+	spdx := []byte(strings.Replace(string(payload), "https://slsa.dev/provenance/v1", "https://spdx.dev/Document", 1))
+	for name, c := range map[string]struct {
+		of   v1alpha1.Attested
+		want reason.Code
+	}{
+		"another issuer":                     {by("https://gitlab.com", sealtest.GitHubBuilder, payload), reason.SignatureInvalid},
+		"an issuer of an enterprise of its":  {by(sealtest.GitHubIssuer+"/acme", sealtest.GitHubBuilder, payload), reason.SignatureInvalid},
+		"another workflow of the repository": {by(sealtest.GitHubIssuer, workflow("release.yml", "pr.yml"), payload), reason.SignatureInvalid},
+		"another branch":                     {by(sealtest.GitHubIssuer, workflow("heads/main", "pull/1/merge"), payload), reason.SignatureInvalid},
+		"another repository of the owner":    {by(sealtest.GitHubIssuer, workflow("acme/model", "acme/model2"), payload), reason.SignatureInvalid},
+		"another owner":                      {by(sealtest.GitHubIssuer, workflow("acme/", "acme2/"), payload), reason.SignatureInvalid},
+		"another predicate":                  {by(sealtest.GitHubIssuer, sealtest.GitHubBuilder, spdx), reason.StatementInvalid},
+	} {
+		if got, no := NewVerified(1<<20).Attested(o.root(t), c.of, time.Now()); no == nil || no.Code != c.want || got != (Attested{}) {
+			t.Errorf("%s: got %+v, %v, want %s", name, got, no, c.want)
+		}
+	}
+	// The digest that is pinned is the one that was attested.
+	other := by(sealtest.GitHubIssuer, sealtest.GitHubBuilder, sealtest.GitHub(t, sealtest.Built{Name: "model.bin", SHA256: artifact.DigestOfText("other")}))
+	if got, no := NewVerified(1<<20).Attested(o.root(t), other, time.Now()); no != nil || got.SHA256 != artifact.DigestOfText("other") {
+		t.Errorf("another digest: got %+v, %v", got, no)
+	}
+}
+
 // Who signs and who logs count for a time.
 func TestWhatOthersAttestEndsWithTheirTime(t *testing.T) {
 	for name, c := range map[string]struct {

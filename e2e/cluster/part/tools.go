@@ -68,6 +68,16 @@ var cosignRecipe = gobuild.Recipe{
 	LDFlags: []string{"-X sigs.k8s.io/release-utils/version.gitVersion=v3.1.3"},
 }
 
+// ghRecipe is GitHub's command line, for which its attestations are made.
+var ghRecipe = gobuild.Recipe{
+	Name:    "gh",
+	Module:  "github.com/cli/cli/v2",
+	Version: "v2.83.0",
+	Sum:     "h1:DIh4WStSDm15OT43vImvKp21v9JAg8pBbdVoisknTKo=",
+	Targets: []gobuild.Target{{Name: "gh", Package: "./cmd/gh"}},
+	LDFlags: []string{"-X github.com/cli/cli/v2/internal/build.Version=v2.83.0"},
+}
+
 // slsaVerifierRecipe judges summaries of verifications.
 var slsaVerifierRecipe = gobuild.Recipe{
 	Name:    "slsa-verifier",
@@ -75,6 +85,15 @@ var slsaVerifierRecipe = gobuild.Recipe{
 	Version: "v2.7.1",
 	Sum:     "h1:UofvmqdJysF8K13h42/NVD+7IFQjZBOWMDmfZsLUimw=",
 	Targets: []gobuild.Target{{Name: "slsa-verifier", Package: "./cli/slsa-verifier"}},
+}
+
+// chainsRecipe is the controller of Tekton Chains, which signs what others build.
+var chainsRecipe = gobuild.Recipe{
+	Name:    "chains",
+	Module:  "github.com/tektoncd/chains",
+	Version: "v0.26.2",
+	Sum:     "h1:Y1D79P14EXKRzF1zzR5jDQPm2QvwjtowzdrqW7kgps8=",
+	Targets: []gobuild.Target{{Name: "chains-controller", Package: "./cmd/controller"}},
 }
 
 // localKMSRecipe is a server that answers as AWS KMS does.

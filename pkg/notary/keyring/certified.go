@@ -48,7 +48,12 @@ func tried(ctx context.Context, c client.Client, namespace string, by *seal.Fulc
 
 // has says whether rules name an identity exactly.
 func has(rules verify.Rules, issuer, subject string) bool {
-	return slices.ContainsFunc(rules.Identities, func(r verify.IdentityRule) bool { return r.Issuer == issuer && r.Subject == subject })
+	return slices.ContainsFunc(rules.Identities, func(r verify.IdentityRule) bool { return names(r, issuer, subject) })
+}
+
+// names says whether a rule names an identity exactly. A notary's certificate has no repository.
+func names(r verify.IdentityRule, issuer, subject string) bool {
+	return r.Issuer == issuer && r.Subject == subject && r.SourceRepository == ""
 }
 
 func publishIdentity(ctx context.Context, c client.Client, namespace string, by *seal.Fulcio, clock func(context.Context) (time.Time, error)) error {
@@ -70,7 +75,7 @@ func publishIdentity(ctx context.Context, c client.Client, namespace string, by 
 	}
 	for _, rule := range s.rules.Identities {
 		switch {
-		case rule.Issuer != issuer || rule.Subject != subject:
+		case !names(rule, issuer, subject):
 		case rule.ValidUntil != nil && !now.Before(*rule.ValidUntil):
 		case rule.ValidFrom != nil && now.Before(rule.ValidFrom.Add(serviceHandover)):
 			return errHandover

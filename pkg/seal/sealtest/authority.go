@@ -24,6 +24,7 @@ import (
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -42,6 +43,9 @@ const (
 // issuerOID is Fulcio's extension for the issuer of the token.
 var issuerOID = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}
 
+// organization is whose the certificates of an authority are: gh asks for one.
+var organization = []string{"sigstore.example.com"}
+
 // Authority issues certificates as Fulcio does, and timestamps, with keys of its own.
 type Authority struct {
 	issuer    *root.FulcioCertificateAuthority
@@ -55,9 +59,9 @@ func NewAuthority(tb testing.TB) *Authority {
 	tb.Helper()
 	start, end := time.Now().Add(-5*time.Hour), time.Now().Add(5*time.Hour)
 	signing := x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	top, topKey := issue(tb, x509.Certificate{Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: signing}, nil, nil)
+	top, topKey := issue(tb, x509.Certificate{Subject: pkix.Name{CommonName: "root", Organization: organization}, IsCA: true, BasicConstraintsValid: true, KeyUsage: signing}, nil, nil)
 	below, belowKey := issue(tb, x509.Certificate{
-		Subject: pkix.Name{CommonName: "certificates"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: signing, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		Subject: pkix.Name{CommonName: "certificates", Organization: organization}, IsCA: true, BasicConstraintsValid: true, KeyUsage: signing, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}, top, topKey)
 	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
 	check(tb, err)
@@ -134,8 +138,29 @@ func (a *Authority) Certify(tb testing.TB, issuer, subject string, from time.Tim
 	return a.CertifyKey(tb, key.Public(), issuer, subject, from, 10*time.Minute), key
 }
 
-// CertifyKey makes a certificate for a key, which counts from then on for so long.
-func (a *Authority) CertifyKey(tb testing.TB, public crypto.PublicKey, issuer, subject string, from time.Time, counts time.Duration) *x509.Certificate {
+// CertifyFor is Certify for a workflow that runs for a repository; none where that is empty.
+func (a *Authority) CertifyFor(tb testing.TB, issuer, subject, repository string, from time.Time) (*x509.Certificate, *ecdsa.PrivateKey) {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(tb, err)
+	var more []pkix.Extension
+	if repository != "" {
+		more = append(more, Extension(tb, certificate.OIDSourceRepositoryURI, repository))
+	}
+	return a.CertifyKey(tb, key.Public(), issuer, subject, from, 10*time.Minute, more...), key
+}
+
+// Extension is one of Fulcio's extensions, whose text is a UTF8String.
+func Extension(tb testing.TB, id asn1.ObjectIdentifier, text string) pkix.Extension {
+	tb.Helper()
+	raw, err := asn1.MarshalWithParams(text, "utf8")
+	check(tb, err)
+	return pkix.Extension{Id: id, Value: raw}
+}
+
+// CertifyKey makes a certificate for a key, which counts from then on for so long, and may say
+// more.
+func (a *Authority) CertifyKey(tb testing.TB, public crypto.PublicKey, issuer, subject string, from time.Time, counts time.Duration, more ...pkix.Extension) *x509.Certificate {
 	tb.Helper()
 	san, err := url.Parse(subject)
 	check(tb, err)
@@ -144,7 +169,7 @@ func (a *Authority) CertifyKey(tb testing.TB, public crypto.PublicKey, issuer, s
 	template := x509.Certificate{
 		URIs: []*url.URL{san}, NotBefore: from, NotAfter: from.Add(counts),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-		ExtraExtensions: []pkix.Extension{{Id: issuerOID, Value: says}},
+		ExtraExtensions: append([]pkix.Extension{{Id: issuerOID, Value: says}}, more...),
 	}
 	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
 	check(tb, err)

@@ -14,7 +14,7 @@ const (
 	GitHubBuildType = "https://actions.github.io/buildtypes/workflow/v1"
 	GitHubIssuer    = "https://token.actions.githubusercontent.com"
 	ChainsBuilder   = "https://tekton.dev/chains/v2"
-	ChainsBuildType = "tekton.dev/v1beta1/TaskRun"
+	ChainsBuildType = "tekton.dev/v1/TaskRun"
 	// ChainsV2BuildType is that of the format slsa/v2alpha4, and of those before it.
 	ChainsV2BuildType = "https://tekton.dev/chains/v2/slsa"
 )
@@ -91,13 +91,13 @@ func ChainsV2(tb testing.TB, built ...Built) []byte {
 			"buildDefinition": map[string]any{
 				"buildType":            ChainsV2BuildType,
 				"externalParameters":   map[string]any{"runSpec": map[string]any{"serviceAccountName": "default", "taskRef": map[string]any{"name": "build", "kind": "Task"}, "timeout": "1h0m0s"}},
-				"internalParameters":   map[string]any{"tekton-pipelines-feature-flags": map[string]any{"EnableAPIFields": "beta", "VerificationNoMatchPolicy": "ignore"}},
+				"internalParameters":   map[string]any{"tekton-pipelines-feature-flags": map[string]any{"enableAPIFields": "beta", "verificationNoMatchPolicy": "ignore"}},
 				"resolvedDependencies": []any{map[string]any{"name": "task", "uri": "git+https://github.com/acme/tasks.git", "digest": map[string]any{"sha1": "63216a3022ed606538399634cd1c525f8bd4657f"}}},
 			},
 			"runDetails": map[string]any{
 				"builder":    map[string]any{"id": ChainsBuilder},
 				"metadata":   map[string]any{"invocationId": "63f6d3cb-9d1b-4f2b-8c4e-111111111111", "startedOn": "2026-11-21T10:00:00Z", "finishedOn": "2026-11-21T10:00:07Z"},
-				"byproducts": []any{map[string]any{"name": "taskRunResults/size", "mediaType": "application/json", "content": "IjE5Ig=="}},
+				"byproducts": []any{map[string]any{"name": "taskRunResults/build/size", "mediaType": "application/json", "content": "IjE5Ig=="}},
 			},
 		},
 	})
