@@ -36,7 +36,7 @@ type pace struct {
 // paces are Argo's own defaults, and the limits of the development cluster, which leave
 // the processors as the only bound.
 var paces = []pace{
-	{"with its defaults, 20 requests a second", "20", "30", argoDefault, 40},
+	{"with its defaults, 20 requests a second", "20", "30", argoDefault, 100},
 	{"with 200 requests a second, bounded by the machine", "200", "400", "1s", 150},
 }
 
