@@ -205,9 +205,13 @@ func (k *kubelets) version(ctx context.Context, api client.Reader, c clock.Passi
 }
 
 const (
-	// momentPause is the pause between two questions about a namespace. A question
+	// momentPause is the least pause between two questions about a namespace. A question
 	// is four calls of the API server, and its answer is for all who waited for it.
 	momentPause = 100 * time.Millisecond
+	// momentShare is how many times as long as the last answer took the pause is, so that
+	// questions leave a busy API server to others, and momentLongest what it is at most.
+	momentShare   = 5
+	momentLongest = time.Second
 	// momentTimeout bounds one question.
 	momentTimeout = 10 * time.Second
 )
@@ -225,8 +229,9 @@ type moments struct {
 type questions struct {
 	// next is not put yet.
 	next *question
-	// put is when the last one was.
-	put time.Time
+	// put is when the last one was, and pause how long after that the next one may be.
+	put   time.Time
+	pause time.Duration
 }
 
 type question struct {
@@ -250,7 +255,7 @@ func (m *moments) of(ctx context.Context, namespace string, ask func(context.Con
 	if q == nil {
 		q = &question{answered: make(chan struct{})}
 		about.next = q
-		time.AfterFunc(max(0, momentPause-time.Since(about.put)), func() { m.put(context.WithoutCancel(ctx), namespace, q, ask) })
+		time.AfterFunc(max(0, about.pause-time.Since(about.put)), func() { m.put(context.WithoutCancel(ctx), namespace, q, ask) })
 	}
 	m.mu.Unlock()
 	select {
@@ -265,20 +270,25 @@ func (m *moments) of(ctx context.Context, namespace string, ask func(context.Con
 func (m *moments) put(ctx context.Context, namespace string, q *question, ask func(context.Context, string) (epoch.Moment, error)) {
 	m.mu.Lock()
 	about := m.spaces[namespace]
-	about.next, about.put = nil, time.Now()
+	about.next, about.put, about.pause = nil, time.Now(), max(about.pause, momentPause)
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, momentTimeout)
 	defer cancel()
+	began := time.Now()
 	q.moment, q.err = ask(ctx, namespace)
+	pause := min(max(momentPause, momentShare*time.Since(began)), momentLongest)
+	m.mu.Lock()
+	about.pause = pause
+	m.mu.Unlock()
 	close(q.answered)
-	time.AfterFunc(momentPause, func() { m.forget(namespace) })
+	time.AfterFunc(pause, func() { m.forget(namespace) })
 }
 
 // forget forgets a namespace about which nobody asks any more.
 func (m *moments) forget(namespace string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if about := m.spaces[namespace]; about != nil && about.next == nil && time.Since(about.put) >= momentPause {
+	if about := m.spaces[namespace]; about != nil && about.next == nil && time.Since(about.put) >= about.pause {
 		delete(m.spaces, namespace)
 	}
 }

@@ -217,6 +217,37 @@ func TestAMomentIsReadAfterItWasAskedFor(t *testing.T) {
 	}
 }
 
+// Where an answer takes long the pause is longer, so that the API server is left to others, and
+// one that is quick again has the short one.
+func TestABusyAPIServerIsAskedLessOften(t *testing.T) {
+	var m moments
+	took := 60 * time.Millisecond
+	ask := func(context.Context, string) (epoch.Moment, error) {
+		time.Sleep(took)
+		return epoch.Moment{}, nil
+	}
+	pause := func() time.Duration {
+		if _, err := m.of(t.Context(), "a", ask); err != nil {
+			t.Fatal(err)
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.spaces["a"].pause
+	}
+	if got := pause(); got < momentShare*took || got > momentLongest {
+		t.Errorf("after an answer that took %s the pause is %s", took, got)
+	}
+	took = 0
+	before := time.Now()
+	if got := pause(); got != momentPause || time.Since(before) < 200*time.Millisecond {
+		t.Errorf("after a quick one the pause is %s; it came after %s", got, time.Since(before))
+	}
+	took = 300 * time.Millisecond
+	if got := pause(); got != momentLongest {
+		t.Errorf("the longest pause is %s", got)
+	}
+}
+
 // A tenant chooses what the Workflow unpacks to that the notary reads. It is counted before,
 // refused by name, and others are sealed.
 func TestAWorkflowThatUnpacksToTooMuchIsRefusedByName(t *testing.T) {
