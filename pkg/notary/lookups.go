@@ -276,12 +276,17 @@ func (m *moments) put(ctx context.Context, namespace string, q *question, ask fu
 	defer cancel()
 	began := time.Now()
 	q.moment, q.err = ask(ctx, namespace)
-	pause := min(max(momentPause, momentShare*time.Since(began)), momentLongest)
+	pause := pauseAfter(time.Since(began))
 	m.mu.Lock()
 	about.pause = pause
 	m.mu.Unlock()
 	close(q.answered)
 	time.AfterFunc(pause, func() { m.forget(namespace) })
+}
+
+// pauseAfter is the pause after a question whose answer took so long.
+func pauseAfter(took time.Duration) time.Duration {
+	return min(max(momentPause, momentShare*took), momentLongest)
 }
 
 // forget forgets a namespace about which nobody asks any more.

@@ -218,33 +218,29 @@ func TestAMomentIsReadAfterItWasAskedFor(t *testing.T) {
 }
 
 // Where an answer takes long the pause is longer, so that the API server is left to others, and
-// one that is quick again has the short one.
+// what was learnt holds while the next question is out.
 func TestABusyAPIServerIsAskedLessOften(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: momentPause, 20 * time.Millisecond: momentPause, 60 * time.Millisecond: 300 * time.Millisecond, time.Hour: momentLongest,
+	} {
+		if got := pauseAfter(took); got != want {
+			t.Errorf("after an answer that took %s the pause is %s, want %s", took, got, want)
+		}
+	}
 	var m moments
-	took := 60 * time.Millisecond
+	var asked []time.Time
 	ask := func(context.Context, string) (epoch.Moment, error) {
-		time.Sleep(took)
+		asked = append(asked, time.Now())
+		time.Sleep(60 * time.Millisecond)
 		return epoch.Moment{}, nil
 	}
-	pause := func() time.Duration {
+	for range 2 {
 		if _, err := m.of(t.Context(), "a", ask); err != nil {
 			t.Fatal(err)
 		}
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return m.spaces["a"].pause
 	}
-	if got := pause(); got < momentShare*took || got > momentLongest {
-		t.Errorf("after an answer that took %s the pause is %s", took, got)
-	}
-	took = 0
-	before := time.Now()
-	if got := pause(); got != momentPause || time.Since(before) < 200*time.Millisecond {
-		t.Errorf("after a quick one the pause is %s; it came after %s", got, time.Since(before))
-	}
-	took = 300 * time.Millisecond
-	if got := pause(); got != momentLongest {
-		t.Errorf("the longest pause is %s", got)
+	if least := pauseAfter(60 * time.Millisecond); asked[1].Sub(asked[0]) < least {
+		t.Errorf("the second question came after %s, want %s at least", asked[1].Sub(asked[0]), least)
 	}
 }
 
